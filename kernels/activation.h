@@ -1,0 +1,32 @@
+// The pointwise parts of the gated residual block (Flow++, Ho et al. 2019; gated PixelCNN, van den
+// Oord et al. 2016): ELU-concat and the gate. They also exist inside the fused kernels of conv.h and
+// gated_block.h; here they stand alone.
+#pragma once
+
+#include "kernels/types.h"
+
+namespace flowsmith {
+
+/// y = concat(elu(x), elu(-x)) along the channels, elu(a) = a for a > 0, exp(a) - 1 otherwise
+/// (Clevert et al. 2016). Shapes: x (n,h,w,c), y (n,h,w,2c).
+template <class T>
+void concat_elu_forward(T* y, const T* x, MapShape x_shape, Reference);
+void concat_elu_forward(float* y, const float* x, MapShape x_shape, Cpu);
+
+/// dx = dy[..c) * elu'(x) - dy[c..2c) * elu'(-x), elu'(a) = 1 for a > 0, exp(a) otherwise.
+template <class T>
+void concat_elu_backward(Grad<T> dx, const T* dy, const T* x, MapShape x_shape, Reference);
+void concat_elu_backward(Grad<float> dx, const float* dy, const float* x, MapShape x_shape, Cpu);
+
+/// y = x + value * sigmoid(gate); vg (n,h,w,2c) holds value in its first c channels and gate in its
+/// last c. Shapes: x, y (n,h,w,c).
+template <class T>
+void gate_forward(T* y, const T* x, const T* vg, MapShape shape, Reference);
+void gate_forward(float* y, const float* x, const float* vg, MapShape shape, Cpu);
+
+/// dx = dy; dvalue = dy * g; dgate = dy * value * g * (1 - g), g = sigmoid(gate).
+template <class T>
+void gate_backward(Grad<T> dx, Grad<T> dvg, const T* dy, const T* vg, MapShape shape, Reference);
+void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, MapShape shape, Cpu);
+
+}  // namespace flowsmith

@@ -1,0 +1,62 @@
+// From 8-bit pixels to the real line and back (uniform dequantization: Theis et al. 2016; logit with
+// alpha: RealNVP section 4.1; variational dequantization: Flow++, Ho et al. 2019, section 3.1).
+//
+//   p = alpha/2 + (1 - alpha) * v          keeps v in [0,1] away from the ends
+//   logit(v) = log p - log(1 - p)          d logit/dv = (1 - alpha) / (p * (1 - p))
+#pragma once
+
+#include "kernels/types.h"
+
+namespace flowsmith {
+
+inline constexpr double kAlpha = 1e-5;      ///< the tutorial's alpha
+inline constexpr double kGreyLevels = 256;  ///< values of an 8-bit pixel
+
+/// z = logit((image + u) / 256); logdet += sum of log dz/du.
+/// Shapes: z, image, u (n, per_image); logdet (n). u in [0, 1].
+template <class T>
+void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
+                        Reference);
+template <class T>
+void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
+                        Cpu);
+
+/// image = floor(256 * (sigmoid(z) - alpha/2) / (1 - alpha)), clamped to 0..255. A z that is not finite
+/// clamps like its sign says; NaN gives 0.
+template <class T>
+void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, Reference);
+template <class T>
+void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, Cpu);
+
+/// Gradient for u, which is learned in variational dequantization. With p as above for v = (image+u)/256:
+///   du = (dz + dlogdet * (2p - 1)) * (1 - alpha) / 256 / (p * (1 - p))
+template <class T>
+void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
+                         std::size_t per_image, Reference);
+template <class T>
+void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
+                         std::size_t per_image, Cpu);
+
+/// v = logit(u), logdet += sum of log dv/du: where variational dequantization starts from uniform noise.
+/// u is noise, so there is no gradient. Shapes: v, u (n, per_image); logdet (n).
+template <class T>
+void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Reference);
+template <class T>
+void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Cpu);
+
+/// u = sigmoid(v), logdet += sum of log du/dv = -|v| - 2 log(1 + exp(-|v|)): where variational
+/// dequantization ends. In double, u is kept within [2^-32, 1 - 2^-32]: a sigmoid that rounds to 0 or 1
+/// would put x + u on an integer, and the image could not be recovered.
+template <class T>
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Reference);
+template <class T>
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Cpu);
+
+/// dv = du * p * (1 - p) + dlogdet * (1 - 2p), p = sigmoid(v).
+template <class T>
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
+                      Reference);
+template <class T>
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, Cpu);
+
+}  // namespace flowsmith

@@ -1,0 +1,33 @@
+// Adam (Kingma and Ba 2015, algorithm 1) and the global gradient norm (Pascanu et al. 2013), over one
+// flat span of parameters.
+#pragma once
+
+#include "kernels/types.h"
+
+namespace flowsmith {
+
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+};
+
+/// sum of x^2 in double, in a fixed order: blocks of 4096 elements, summed in order of the blocks. It is
+/// finite exactly if every element of x is (float squares cannot overflow a double).
+template <class T>
+double squared_norm(const T* x, std::size_t size, Reference);
+double squared_norm(const float* x, std::size_t size, Cpu);
+
+/// Factor that brings a gradient of norm `norm` down to `max_norm`: min(1, max_norm / (norm + 1e-6)).
+/// max_norm <= 0 means no clipping.
+double clip_factor(double norm, double max_norm);
+
+/// One step, step = 1, 2, ...:  g = grad * grad_scale
+///   m = beta1*m + (1-beta1)*g;   v = beta2*v + (1-beta2)*g^2
+///   param -= lr/(1-beta1^step) * m / (sqrt(v/(1-beta2^step)) + eps)
+/// All spans have `size` elements.
+template <class T>
+void adam_step(T* param, T* m, T* v, const T* grad, double grad_scale, std::int64_t step, AdamOptions options,
+               std::size_t size, Reference);
+void adam_step(float* param, float* m, float* v, const float* grad, double grad_scale, std::int64_t step,
+               AdamOptions options, std::size_t size, Cpu);
+
+}  // namespace flowsmith
