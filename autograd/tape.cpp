@@ -1,0 +1,44 @@
+#include "autograd/tape.h"
+
+#include <cstring>
+
+namespace flowsmith {
+
+void Tape::start(bool recording) {
+  recording_ = recording;
+  arena_.reset();
+  nodes_memory_.reset();
+  variables_.clear();
+  nodes_.clear();
+}
+
+void Tape::backward(Var loss) {
+  require(recording_, "backward needs a tape that was started with recording on");
+  require_tensor(value(loss), DType::kF64, Shape{}, "a loss");
+  require(needs_grad(loss), "the loss does not depend on anything that needs a gradient");
+  *grad<double>(loss).data = 1;
+  for (std::size_t i = nodes_.size(); i-- > 0;) nodes_[i].backward(nodes_[i].node, *this);
+  // A leaf that no op wrote to must not keep what the last step left in it.
+  for (int id = 0; id < int(variables_.size()); ++id) {
+    if (variables_[id].needs_grad && variables_[id].grad) finished_grad({id});
+  }
+}
+
+Tensor Tape::finished_grad(Var v) {
+  const Tensor grad = allocated_grad(v);
+  if (!std::exchange(variables_[v.id].written, true)) std::memset(grad.raw(), 0, grad.bytes());
+  return grad;
+}
+
+Var Tape::add(Tensor value, Tensor grad, bool needs_grad) {
+  variables_.push_back({value, grad, needs_grad, false});
+  return {int(variables_.size()) - 1};
+}
+
+Tensor& Tape::allocated_grad(Var v) {
+  Variable& variable = variables_[v.id];
+  if (!variable.grad) variable.grad = arena_.tensor(variable.value.dtype(), variable.value.shape());
+  return variable.grad;
+}
+
+}  // namespace flowsmith

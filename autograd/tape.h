@@ -1,0 +1,114 @@
+// The reverse-mode tape.
+//
+// An op computes its value, and if a gradient will be asked for, records a node: a small plain struct with
+// what its backward needs, and a function `void backward(Tape&) const`. backward() walks the nodes from
+// the last to the first. Values, gradients and nodes lie in arenas that the next start() takes back.
+#pragma once
+
+#include <new>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/dispatch.h"
+
+namespace flowsmith {
+
+/// Handle of a value on a tape; valid until the tape's next start().
+struct Var {
+  int id = -1;
+};
+
+class Tape {
+ public:
+  explicit Tape(Device device) : device_(device) {}
+
+  /// Forgets everything. With `recording`, ops record nodes and no memory is given back before the next
+  /// start; without, ops only compute, coupling() may work in place, and a TapeScope gives memory back early.
+  void start(bool recording);
+
+  Device device() const { return device_; }
+  bool recording() const { return recording_; }
+  Arena& arena() { return arena_; }
+
+  /// A value from outside that has no gradient.
+  Var constant(Tensor value) { return add(value, {}, false); }
+
+  /// A value from outside whose gradient goes to `grad` (same type and shape), which need not be cleared.
+  Var leaf(Tensor value, Tensor grad) { return add(value, grad, true); }
+
+  /// Uninitialised memory for an op's result.
+  Var output(DType dtype, const Shape& shape, bool needs_grad) {
+    return add(arena_.tensor(dtype, shape), {}, needs_grad && recording_);
+  }
+
+  const Tensor& value(Var v) const { return variables_[v.id].value; }
+  bool needs_grad(Var v) const { return variables_[v.id].needs_grad; }
+
+  /// Where an op adds its share of the gradient of v: overwrites for the first op of a backward pass that
+  /// asks, accumulates for the others. Null if v needs no gradient.
+  template <class T>
+  Grad<T> grad(Var v);
+
+  /// The finished gradient of v; zeros if nothing depended on it.
+  Tensor finished_grad(Var v);
+
+  template <class Node>
+  void record(const Node& node) {
+    static_assert(std::is_trivially_copyable_v<Node> && std::is_trivially_destructible_v<Node>,
+                  "nodes live in an arena that never destroys them");
+    void* const memory = nodes_memory_.allocate(sizeof(Node));
+    const Node* const stored = new (memory) Node(node);
+    nodes_.push_back({[](const void* n, Tape& tape) { static_cast<const Node*>(n)->backward(tape); }, stored});
+  }
+
+  /// Computes the gradient of the scalar f64 `loss` for every variable that needs one.
+  void backward(Var loss);
+
+ private:
+  struct Variable {
+    Tensor value, grad;
+    bool needs_grad = false;
+    bool written = false;  ///< the gradient holds at least one op's share
+  };
+  struct Node {
+    void (*backward)(const void* node, Tape& tape);
+    const void* node;
+  };
+
+  Var add(Tensor value, Tensor grad, bool needs_grad);
+  Tensor& allocated_grad(Var v);
+
+  Device device_;
+  bool recording_ = false;
+  Arena arena_;         ///< values and gradients
+  Arena nodes_memory_;  ///< host memory of the nodes
+  std::vector<Variable> variables_;
+  std::vector<Node> nodes_;
+};
+
+template <class T>
+Grad<T> Tape::grad(Var v) {
+  if (!needs_grad(v)) return {};
+  T* const data = allocated_grad(v).template data<T>();
+  const bool written = std::exchange(variables_[v.id].written, true);
+  return {data, written ? GradMode::kAccumulate : GradMode::kOverwrite};
+}
+
+/// While not recording, gives back at the end of the scope the memory of ops inside it.
+class TapeScope {
+ public:
+  explicit TapeScope(Tape& tape) : tape_(tape), mark_(tape.arena().mark()) {}
+  ~TapeScope() {
+    if (!tape_.recording()) tape_.arena().release(mark_);
+  }
+  TapeScope(const TapeScope&) = delete;
+  TapeScope& operator=(const TapeScope&) = delete;
+
+ private:
+  Tape& tape_;
+  Arena::Mark mark_;
+};
+
+}  // namespace flowsmith

@@ -1,0 +1,64 @@
+// Memory of one training or scoring step. Allocation moves a pointer; everything is taken back at once.
+//
+// A step asks for the same sizes in the same order every time, so from its second run on it gets the same
+// addresses and the system allocator is not called again.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace flowsmith {
+
+class Arena {
+ public:
+  Arena() = default;
+  ~Arena();
+  Arena(Arena&& other) noexcept;
+  Arena& operator=(Arena&&) = delete;
+
+  /// Uninitialised bytes, aligned to 64. Throws Error with the size asked for when memory is out.
+  void* allocate(std::size_t bytes);
+
+  Tensor tensor(DType dtype, const Shape& shape) { return {allocate(shape.size() * dtype_size(dtype)), dtype, shape}; }
+
+  /// A point to return to.
+  struct Mark {
+    std::size_t block = 0, offset = 0;
+  };
+  Mark mark() const { return {current_, offset_}; }
+  void release(Mark mark);
+
+  /// Takes everything back. If the last round needed several blocks, they become one.
+  void reset();
+
+  std::size_t capacity() const;  ///< bytes held from the system
+
+ private:
+  struct Block {
+    std::byte* data;
+    std::size_t size;
+  };
+  void add_block(std::size_t size);
+  void free_blocks();
+
+  std::vector<Block> blocks_;
+  std::size_t current_ = 0;  ///< block that `offset_` points into
+  std::size_t offset_ = 0;
+};
+
+/// Gives back at the end of the scope what was allocated inside it.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+  ~ArenaScope() { arena_.release(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena& arena_;
+  Arena::Mark mark_;
+};
+
+}  // namespace flowsmith

@@ -1,0 +1,54 @@
+// The one place where a device and element types, known when the program runs, become the stream tag and
+// the template arguments of a kernel.
+#pragma once
+
+#include <type_traits>
+
+#include "engine/device.h"
+#include "engine/tensor.h"
+
+namespace flowsmith {
+
+/// Runs fn(stream, T{}) for a kernel of one floating type that every backend has in float and double: the
+/// flow's path (z, logdet).
+template <class Fn>
+void dispatch_path(Device device, DType type, Fn&& fn) {
+  const bool wide = type == DType::kF64;
+  require(wide || type == DType::kF32, "the path of a flow is f32 or f64");
+  switch (device) {
+    case Device::kCpu:
+      return wide ? fn(Cpu{}, double{}) : fn(Cpu{}, float{});
+    case Device::kReference:
+      return wide ? fn(Reference{}, double{}) : fn(Reference{}, float{});
+  }
+}
+
+/// Runs fn(stream, T{}) for a kernel of the networks: the fast backends compute them in float.
+template <class Fn>
+void dispatch_network(Device device, DType type, Fn&& fn) {
+  require(type == DType::kF32 || (type == DType::kF64 && device == Device::kReference),
+          "networks are f32, or f64 on the reference device");
+  switch (device) {
+    case Device::kCpu:
+      return fn(Cpu{}, float{});
+    case Device::kReference:
+      return type == DType::kF64 ? fn(Reference{}, double{}) : fn(Reference{}, float{});
+  }
+}
+
+/// Runs fn(stream, Z{}, S{}) for a kernel between a path of type Z and a network of type S.
+template <class Fn>
+void dispatch_mixed(Device device, DType path, DType network, Fn&& fn) {
+  require(path == DType::kF64 || network == DType::kF32, "an f64 network needs an f64 path");
+  dispatch_network(device, network, [&](auto stream, auto s) {
+    if constexpr (std::is_same_v<decltype(s), double>) {
+      fn(stream, double{}, s);
+    } else if (path == DType::kF64) {
+      fn(stream, double{}, s);
+    } else {
+      fn(stream, float{}, s);
+    }
+  });
+}
+
+}  // namespace flowsmith

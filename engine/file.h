@@ -1,0 +1,95 @@
+// Files read with a limit and written so that nobody ever sees half of one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace flowsmith {
+
+/// `text` between single quotes, fit for a one-line message: control characters become '?', and what is longer than
+/// `limit` bytes is cut. Names out of a file nobody vouches for go through this before they reach a terminal.
+std::string in_quotes(std::string_view text, std::size_t limit = 200);
+
+/// A regular file open for reading. Errors name the file, the reason and the remedy.
+class InputFile {
+ public:
+  /// Throws Error if the file is missing, unreadable, a folder, a pipe or a device.
+  explicit InputFile(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Size in bytes when it was opened.
+  std::uint64_t size() const { return size_; }
+  /// Up to bytes.size() bytes from where the last read stopped; fewer only at the end of the file.
+  std::size_t read(std::span<std::byte> bytes);
+  /// Exactly bytes.size() bytes, or Error: the file shrank or was cut off.
+  void read_exactly(std::span<std::byte> bytes);
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+/// The whole file. Throws Error as InputFile does, and if it holds more than `max_size` bytes.
+std::vector<std::byte> read_file(const std::string& path, std::uint64_t max_size);
+std::string read_text_file(const std::string& path, std::uint64_t max_size);
+
+/// A file that appears under its name complete or not at all. The bytes go, piece by piece, to a temporary file beside
+/// the target; commit() syncs it, renames it over the target and syncs the folder. Without commit(), or when anything
+/// fails, the temporary file is removed and the target keeps what it held. A target that is a symbolic link stays one.
+class AtomicFile {
+ public:
+  /// Throws Error if the folder is missing or not writable, or if the target exists and is not a regular file.
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends to the temporary file. Throws Error, e.g. when the disk is full.
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  /// Makes the file visible. Nothing may be written afterwards.
+  void commit();
+
+ private:
+  [[noreturn]] void fail(int code);
+  void discard() noexcept;
+
+  std::string path_;       // as the caller named it, for messages
+  std::string target_;     // the same with a symbolic link followed
+  std::string temporary_;  // empty once there is nothing to remove
+  int fd_ = -1;
+};
+
+/// write() and commit() of an AtomicFile at once.
+void write_file_atomically(const std::string& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::string& path, std::string_view text);
+
+/// A log that grows record by record and is never rewritten (event files, tables of metrics).
+class AppendFile {
+ public:
+  /// Creates the file, or opens it to add to what it holds. Throws Error if that fails.
+  explicit AppendFile(const std::string& path);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Adds all of `bytes`. If that fails, cuts the file back to what it held before and throws Error, so that a full
+  /// disk leaves no torn record for a later one to follow.
+  void append(std::span<const std::byte> bytes);
+  void append(std::string_view text) { append(std::as_bytes(std::span(text))); }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+}  // namespace flowsmith

@@ -1,0 +1,109 @@
+// The register tiles of the convolutions: where nearly all the time of training goes.
+//
+// conv_tile:  out[p][o] = bias[o] + sum over ky, j of in[p][ky][j] * w[ky][j][o]
+//   A tile is kGroups groups of kGroupPixels neighbouring pixels by kVectors vectors of output channels, all of it in
+//   registers: per step j it loads kVectors weights and broadcasts one input per pixel for kGroups * kGroupPixels *
+//   kVectors multiply-adds. j runs over the kernel's columns and input channels at once, because a padded NHWC row
+//   holds them contiguously.
+// dot_tile: the same sum where output channels are fewer than the lanes of a vector: there the lanes run over j.
+//
+// Every output element is summed in the same order (bias, then ky, then j) by every tile, so its bits do not depend
+// on how an image is cut into tiles.
+//
+// GCC keeps an array of vectors in registers only if every loop over it, first and last included, is fully unrolled.
+#include <algorithm>
+#include <cstddef>
+
+#include <hwy/highway.h>
+
+#if defined(FLOWSMITH_CPU_CONV_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FLOWSMITH_CPU_CONV_TILE_INL_H_
+#undef FLOWSMITH_CPU_CONV_TILE_INL_H_
+#else
+#define FLOWSMITH_CPU_CONV_TILE_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+using Vector = hn::Vec<Floats>;
+using Index = std::ptrdiff_t;
+
+/// 32 vector registers hold 28 sums, 16 registers 12: groups of 7 pixels divide the widths 7, 14 and 28 of the flows.
+inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
+inline constexpr int kGroupPixels = kManyRegisters ? 7 : 4;
+/// Largest numbers of vectors and groups of a tile.
+inline constexpr int kMaxVectors = kManyRegisters ? 4 : 3;
+inline constexpr int kMaxGroups = kManyRegisters ? 4 : 3;
+
+/// Where the pixels of a tile lie: group g starts at in[g]; strides in floats.
+struct TileInput {
+  const float* in[kMaxGroups];
+  Index pixel_stride, row_stride;
+  int ky_begin, ky_end;  ///< rows of the kernel that meet the image
+  int row_length;        ///< kernel columns * input channels
+};
+
+/// Distances of a group's pixels from its first one. Kept opaque so that the compiler addresses all pixels as
+/// base + {1,2,4} * one of three registers instead of carrying a pointer for each.
+struct PixelOffsets {
+  Index one, three, five;
+  explicit HWY_INLINE PixelOffsets(Index stride) : one(stride), three(3 * stride), five(5 * stride) {
+#if HWY_COMPILER_GCC
+    asm("" : "+r"(one), "+r"(three), "+r"(five));
+#endif
+  }
+  HWY_INLINE Index operator[](int p) const {
+    return p == 0 ? 0 : p == 1 ? one : p == 2 ? 2 * one : p == 3 ? three : p == 4 ? 4 * one : p == 5 ? five : 2 * three;
+  }
+};
+
+template <int kGroups, int kVectors>
+HWY_NOINLINE void conv_tile(const TileInput& tile, const float* HWY_RESTRICT weight, const float* HWY_RESTRICT bias,
+                            float* const* out, Index out_stride) {
+  constexpr int kPixels = kGroups * kGroupPixels;
+  const Floats d;
+  constexpr int kLanes = int(hn::MaxLanes(Floats()));
+  Vector sum[kPixels][kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const Vector b = hn::LoadU(d, bias + v * kLanes);
+#pragma GCC unroll 28
+    for (int p = 0; p < kPixels; ++p) sum[p][v] = b;
+  }
+  const PixelOffsets offset(tile.pixel_stride);
+  const Index row_length = tile.row_length;
+  weight += tile.ky_begin * row_length * (kVectors * kLanes);
+  for (int ky = tile.ky_begin; ky < tile.ky_end; ++ky) {
+    const float* in[kGroups];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) in[g] = tile.in[g] + ky * tile.row_stride;
+    for (Index j = 0; j < row_length; ++j) {
+      Vector w[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) w[v] = hn::Load(d, weight + v * kLanes);
+      weight += kVectors * kLanes;
+#pragma GCC unroll 28
+      for (int p = 0; p < kPixels; ++p) {
+        const Vector a = hn::Set(d, in[p / kGroupPixels][offset[p % kGroupPixels]]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[p][v] = hn::MulAdd(a, w[v], sum[p][v]);
+      }
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) ++in[g];
+    }
+  }
+#pragma GCC unroll 28
+  for (int p = 0; p < kPixels; ++p) {
+    float* to = out[p / kGroupPixels] + (p % kGroupPixels) * out_stride;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[p][v], d, to + v * kLanes);
+  }
+}
+
+}  // namespace flowsmith::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,59 @@
+// Adam and the squared norm: flat spans over threads, plain loops that the compiler vectorises.
+#include "kernels/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/parallel.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr std::size_t kBlock = 4096;
+constexpr std::size_t kLanes = 8;
+
+/// Eight running sums: enough of them that the additions need not wait for each other.
+double block_squared_norm(const float* x, std::size_t size) {
+  double lane[kLanes] = {};
+  const std::size_t whole = size / kLanes * kLanes;
+  for (std::size_t i = 0; i < whole; i += kLanes) {
+    for (std::size_t k = 0; k < kLanes; ++k) lane[k] += double(x[i + k]) * x[i + k];
+  }
+  double sum = 0;
+  for (double value : lane) sum += value;
+  for (std::size_t i = whole; i < size; ++i) sum += double(x[i]) * x[i];
+  return sum;
+}
+
+}  // namespace
+
+double squared_norm(const float* x, std::size_t size, Cpu) {
+  std::vector<double> partial((size + kBlock - 1) / kBlock);
+#pragma omp parallel for schedule(static) if (worth_threads(size))
+  for (std::size_t b = 0; b < partial.size(); ++b) {
+    partial[b] = block_squared_norm(x + b * kBlock, std::min(kBlock, size - b * kBlock));
+  }
+  double total = 0;
+  for (double value : partial) total += value;
+  return total;
+}
+
+void adam_step(float* __restrict param, float* __restrict m, float* __restrict v, const float* __restrict grad,
+               double grad_scale, std::int64_t step, AdamOptions options, std::size_t size, Cpu) {
+  const float scale = float(grad_scale);
+  const float beta1 = float(options.beta1), keep1 = float(1 - options.beta1);
+  const float beta2 = float(options.beta2), keep2 = float(1 - options.beta2);
+  const float eps = float(options.eps);
+  const float rate = float(options.lr / (1 - std::pow(options.beta1, double(step))));
+  const float root = float(1 / std::sqrt(1 - std::pow(options.beta2, double(step))));
+#pragma omp parallel for simd schedule(static) if (parallel : worth_threads(size))
+  for (std::size_t i = 0; i < size; ++i) {
+    const float g = grad[i] * scale;
+    m[i] = beta1 * m[i] + keep1 * g;
+    v[i] = beta2 * v[i] + keep2 * g * g;
+    param[i] -= rate * m[i] / (std::sqrt(v[i]) * root + eps);
+  }
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,41 @@
+// The network that predicts scale and shift of a coupling: a gated residual net (Flow++, Ho et al. 2019, as
+// the tutorial simplifies it).
+//
+//   conv3x3 (c_in -> hidden), 3 x [gated block, channel layer norm], ELU-concat, conv3x3 (2*hidden -> c_out)
+//
+// Initial values are those of PyTorch's Conv2d, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases,
+// except that the last convolution is zero: a new coupling is the identity.
+#pragma once
+
+#include "models/bijector.h"
+#include "models/model_spec.h"
+
+namespace flowsmith {
+
+class Conditioner {
+ public:
+  static constexpr int kBlocks = 3;
+
+  /// Adds its parameters under `prefix`, e.g. "flows.1.network."
+  Conditioner(Parameters& parameters, const std::string& prefix, int c_in, int hidden, int c_out, Edition edition);
+
+  Var operator()(const FlowPass& pass, Var input) const;
+
+  int hidden() const { return hidden_; }
+
+ private:
+  struct Conv {
+    int weight, bias;
+  };
+  struct Block {
+    Conv conv3, conv1;
+    int gamma, beta;
+  };
+
+  int hidden_;
+  bool concat_elu_input_;
+  Conv first_, last_;
+  Block blocks_[kBlocks];
+};
+
+}  // namespace flowsmith

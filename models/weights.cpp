@@ -1,0 +1,168 @@
+#include "models/weights.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace flowsmith {
+namespace {
+
+constexpr std::string_view kMaskSuffix = ".mask";
+
+int side_from_metadata(const SafetensorsFile& file, const std::string& key, const std::string& path) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) return 0;
+  const std::string& text = found->second;
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw Error(path + ": metadata '" + key + "' is not a number: '" + text + "'");
+  }
+  return value;
+}
+
+/// The size of the images: from the metadata, else from the mask of the first coupling, else MNIST's.
+void find_image_size(ModelSpec& spec, const SafetensorsFile& file, const std::string& path) {
+  const int height = side_from_metadata(file, "height", path), width = side_from_metadata(file, "width", path);
+  if (height != 0 && width != 0) {
+    spec.height = height;
+    spec.width = width;
+    return;
+  }
+  for (const char* const name : {"flows.1.mask", "flows.0.flows.0.mask"}) {
+    const NamedTensor* const mask = file.find(name);
+    if (mask == nullptr || mask->shape.size() != 4) continue;
+    spec.height = int(std::clamp<std::int64_t>(mask->shape[2], 0, 1 << 20));
+    spec.width = int(std::clamp<std::int64_t>(mask->shape[3], 0, 1 << 20));
+    return;
+  }
+}
+
+/// The first parameter that the file lacks or has in another shape; nullptr if all fit.
+const Parameter* first_misfit(const Parameters& parameters, const SafetensorsFile& file) {
+  for (int i = 0; i < parameters.count(); ++i) {
+    const NamedTensor* const tensor = file.find(parameters[i].name);
+    if (tensor == nullptr || tensor->shape != parameters[i].file_shape) return &parameters[i];
+  }
+  return nullptr;
+}
+
+void require_mask(const Flow::MaskInfo& info, const NamedTensor& tensor, const std::string& path) {
+  const MapShape& s = info.shape;
+  const bool checkerboard = info.mask.kind == MaskKind::kCheckerboard;
+  const std::vector<std::int64_t> shape =
+      checkerboard ? std::vector<std::int64_t>{1, 1, s.h, s.w} : std::vector<std::int64_t>{1, s.c, 1, 1};
+  bool right = tensor.shape == shape && tensor.dtype == "F32";
+  if (right) {
+    const std::span<const float> values = tensor.as<float>();
+    for (std::size_t e = 0; e < values.size(); ++e) {
+      const bool one = checkerboard ? mask_value(info.mask, int(e / s.w), int(e % s.w), 0, 1)
+                                    : mask_value(info.mask, 0, 0, int(e), s.c);
+      right = right && values[e] == (one ? 1.0f : 0.0f);
+    }
+  }
+  if (!right)
+    throw Error(path + ": tensor " + tensor.name + " is not the mask of this model: the weights belong to another one");
+}
+
+}  // namespace
+
+ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path) {
+  const auto model = file.metadata.find("model"), edition = file.metadata.find("edition");
+  ModelSpec spec;
+  if (model != file.metadata.end() && edition != file.metadata.end()) {
+    try {
+      spec.architecture = parse_architecture(model->second);
+      spec.edition = parse_edition(edition->second);
+      find_image_size(spec, file, path);
+      require_valid(spec);
+    } catch (const Error& error) {
+      throw Error(path + ": " + error.what());
+    }
+    return spec;
+  }
+  for (const Edition e : {Edition::k2024, Edition::k2022}) {
+    // From the largest to the smallest: every name of simple also stands in vardeq.
+    for (const Architecture a : {Architecture::kMultiscale, Architecture::kVardeq, Architecture::kSimple}) {
+      if (first_misfit(Flow({a, e}).parameters(), file) != nullptr) continue;
+      spec.architecture = a;
+      spec.edition = e;
+      find_image_size(spec, file, path);
+      require_valid(spec);
+      return spec;
+    }
+  }
+  throw Error(path +
+              ": its tensors are not those of simple, vardeq or multiscale in the 2024 or 2022 edition: give a "
+              "weight file of one of these");
+}
+
+std::map<std::string, std::string> model_metadata(const ModelSpec& spec) {
+  return {{"model", architecture_name(spec.architecture)},
+          {"edition", edition_name(spec.edition)},
+          {"height", std::to_string(spec.height)},
+          {"width", std::to_string(spec.width)}};
+}
+
+std::vector<NamedTensor> export_parameters(const Parameters& parameters, const Tensor& span,
+                                           const std::string& prefix) {
+  std::vector<NamedTensor> tensors;
+  std::vector<float> values;
+  for (int i = 0; i < parameters.count(); ++i) {
+    values.resize(parameters[i].shape.size());
+    parameters.to_file_order(span, i, values.data());
+    tensors.push_back(NamedTensor::of<float>(prefix + parameters[i].name, parameters[i].file_shape, values));
+  }
+  return tensors;
+}
+
+void import_parameters(const Parameters& parameters, const Tensor& span, const SafetensorsFile& file,
+                       const std::string& path, const std::string& prefix) {
+  for (int i = 0; i < parameters.count(); ++i) {
+    const std::string name = prefix + parameters[i].name;
+    const NamedTensor* const tensor = file.find(name);
+    if (tensor == nullptr) throw Error(path + ": tensor " + name + " is missing: give the weights of the right model");
+    if (tensor->dtype != "F32" || tensor->shape != parameters[i].file_shape) {
+      throw Error(path + ": tensor " + name + " is " + tensor->dtype + " " + shape_text(tensor->shape) +
+                  ", expected F32 " + shape_text(parameters[i].file_shape) + ": give the weights of the right model");
+    }
+    parameters.from_file_order(span, i, tensor->as<float>().data());
+  }
+}
+
+void load_weights(Flow& flow, const SafetensorsFile& file, const std::string& path,
+                  std::span<const std::string_view> ignored) {
+  const Parameters& parameters = flow.parameters();
+  const std::vector<Flow::MaskInfo> masks = flow.masks();
+  for (const NamedTensor& tensor : file.tensors) {
+    if (std::find(ignored.begin(), ignored.end(), tensor.name) != ignored.end()) continue;
+    if (tensor.name.ends_with(kMaskSuffix)) {
+      const auto mask = std::find_if(masks.begin(), masks.end(), [&](const auto& m) { return m.name == tensor.name; });
+      if (mask != masks.end()) {
+        require_mask(*mask, tensor, path);
+        continue;
+      }
+    }
+    bool known = false;
+    for (int i = 0; i < parameters.count() && !known; ++i) known = parameters[i].name == tensor.name;
+    if (!known) {
+      throw Error(path + ": tensor " + tensor.name + " is not part of the " +
+                  architecture_name(flow.spec().architecture) + " model, edition " + edition_name(flow.spec().edition) +
+                  ": give the weights of the right model");
+    }
+  }
+  import_parameters(parameters, parameters.values(), file, path);
+}
+
+Flow Flow::load(const std::string& path, Device device) {
+  const SafetensorsFile file = read_safetensors(path);
+  Flow flow(recognise_model(file, path), device);
+  load_weights(flow, file, path);
+  return flow;
+}
+
+void Flow::save(const std::string& path) const {
+  write_safetensors(path, {model_metadata(spec_), export_parameters(parameters_, parameters_.values())});
+}
+
+}  // namespace flowsmith

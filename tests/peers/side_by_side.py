@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Flowsmith and PyTorch on the same machine, in turns, so that both meet the same weather.
+
+  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch 128] [--threads 2] [--rounds 7]
+
+Each round runs `flow-bench` once and then asks one waiting PyTorch process for the same work at the batch that
+flow-bench reports, with contiguous and with channels_last convolutions; only one side computes at a time. Prints a
+markdown table of medians over the rounds; the ratio is against the faster of the two PyTorch layouts.
+"""
+import argparse
+import collections
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import torch_flows
+
+LAYOUTS = ("contiguous", "channels_last")
+WORK = ("train_step", "score", "sample")
+EDITION = "2024"  # the edition of flow-bench's models
+
+
+def run_ours(options, model):
+    """Results of one flow-bench run, by kind of work."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "ours.json"
+        command = [options.bin, "--filter", f"^({'|'.join(WORK)})/{model}$", "--batch", str(options.batch),
+                   "--threads", str(options.threads), "--repeats", "1", "--json", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        results = {row["name"].split("/")[0]: row for row in json.loads(path.read_text())}
+    missing = [what for what in WORK if what not in results]
+    if missing:
+        sys.exit(f"{options.bin} reported no {', '.join(missing)} for {model}")
+    return results
+
+
+def ask_torch(process, request):
+    process.stdin.write(json.dumps(request) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        sys.exit("the PyTorch process ended; its message is above")
+    return json.loads(answer)["median_s"]
+
+
+def milliseconds(seconds):
+    return f"{statistics.median(seconds) * 1e3:.1f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", default="build/bin/flow-bench")
+    parser.add_argument("--model", nargs="+", default=list(torch_flows.MODELS), choices=torch_flows.MODELS)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has torch")
+    options = parser.parse_args()
+
+    server = pathlib.Path(__file__).with_name("bench_torch.py")
+    process = subprocess.Popen([options.python, str(server), "--serve", "--threads", str(options.threads)],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ours, theirs, batch = collections.defaultdict(list), collections.defaultdict(list), {}
+    for turn in range(options.rounds):
+        print(f"round {turn + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        for model in options.model:
+            for what, row in run_ours(options, model).items():
+                ours[model, what].append(row["median_s"])
+                batch[model, what] = row["batch"]
+            for what in WORK:
+                for layout in LAYOUTS:
+                    request = {"model": model, "edition": EDITION, "layout": layout, "what": what,
+                               "batch": batch[model, what], "repeats": 1}
+                    theirs[model, what, layout].append(ask_torch(process, request))
+    process.stdin.close()
+    process.wait()
+
+    print("| model | what | batch | ours, ms | PyTorch, ms | PyTorch channels_last, ms | PyTorch / ours |")
+    print("|---|---|---|---|---|---|---|")
+    for (model, what), seconds in ours.items():
+        columns = [theirs[model, what, layout] for layout in LAYOUTS]
+        ratio = min(map(statistics.median, columns)) / statistics.median(seconds)
+        print(f"| {model} | {what} | {batch[model, what]} | {milliseconds(seconds)} | "
+              f"{' | '.join(map(milliseconds, columns))} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
