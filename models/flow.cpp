@@ -10,17 +10,14 @@
 namespace flowsmith {
 namespace {
 
-/// Images of one pass without gradients: small enough for the caches, large enough for the threads.
-constexpr int kInferenceBatch = 64;
-
 ImageBatch slice(ImageBatch batch, std::size_t image_size, int begin, int n) {
   return {batch.pixels + begin * image_size, batch.index + begin, n};
 }
 
-/// Calls fn(begin, n) for consecutive pieces of at most kInferenceBatch images.
+/// Calls fn(begin, n) for consecutive pieces of at most `piece` images.
 template <class Fn>
-void in_pieces(int count, Fn&& fn) {
-  for (int begin = 0; begin < count; begin += kInferenceBatch) fn(begin, std::min(kInferenceBatch, count - begin));
+void in_pieces(int count, int piece, Fn&& fn) {
+  for (int begin = 0; begin < count; begin += piece) fn(begin, std::min(piece, count - begin));
 }
 
 }  // namespace
@@ -50,10 +47,10 @@ void Flow::build_simple(bool variational) {
 void Flow::build_multiscale() {
   dequantization_ = make_variational_dequantization();
   add_couplings(2, MaskKind::kCheckerboard, 1, 32);
-  layers_.push_back(std::make_unique<Squeeze>());
+  layers_.push_back(std::make_unique<SqueezeLayer>());
   add_couplings(2, MaskKind::kChannel, 4, 48);
-  layers_.push_back(std::make_unique<Split>(split_count_++));
-  layers_.push_back(std::make_unique<Squeeze>());
+  layers_.push_back(std::make_unique<SplitLayer>(split_count_++));
+  layers_.push_back(std::make_unique<SqueezeLayer>());
   add_couplings(4, MaskKind::kChannel, 8, 64);
 }
 
@@ -140,7 +137,7 @@ std::optional<std::string> Flow::find_non_finite(ImageBatch batch, Dequantizatio
 
 std::vector<double> Flow::log_prob(ImageBatch batch, DequantizationNoise noise) {
   std::vector<double> result(batch.n);
-  in_pieces(batch.n, [&](int begin, int n) {
+  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
     DequantizationNoise piece_noise = noise;
     if (noise.values != nullptr) piece_noise.values += begin * dims();
     tape_->start(false);
@@ -151,14 +148,19 @@ std::vector<double> Flow::log_prob(ImageBatch batch, DequantizationNoise noise) 
   return result;
 }
 
-std::vector<double> Flow::log_prob(ImageBatch batch, NoiseStream stream, int samples) {
+std::vector<double> Flow::log_prob_draws(ImageBatch batch, NoiseStream stream, int samples) {
   require(samples > 0, "importance sampling needs at least one sample");
-  std::vector<double> draws;  // [sample][image]
+  std::vector<double> draws;
   for (int k = 0; k < samples; ++k) {
     stream.draw = std::uint32_t(k);
     const std::vector<double> draw = log_prob(batch, {stream});
     draws.insert(draws.end(), draw.begin(), draw.end());
   }
+  return draws;
+}
+
+std::vector<double> Flow::log_prob(ImageBatch batch, NoiseStream stream, int samples) {
+  const std::vector<double> draws = log_prob_draws(batch, stream, samples);
   std::vector<double> result(batch.n);
   for (int i = 0; i < batch.n; ++i) result[i] = log_mean_exp(&draws[i], samples, batch.n);
   return result;
@@ -176,7 +178,7 @@ Latents Flow::encode(ImageBatch batch, DequantizationNoise noise) {
     latents.push_back({name, shape.h, shape.w, shape.c, {}});
     latents.back().values.reserve(shape.size() * batch.n);
   }
-  in_pieces(batch.n, [&](int begin, int n) {
+  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
     DequantizationNoise piece_noise = noise;
     if (noise.values != nullptr) piece_noise.values += begin * dims();
     tape_->start(false);
@@ -203,7 +205,7 @@ std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) {
                 std::to_string(s.c) + " numbers");
   }
   std::vector<std::uint8_t> images(n * dims());
-  in_pieces(n, [&](int begin, int count) {
+  in_pieces(n, inference_batch_, [&](int begin, int count) {
     tape_->start(false);
     std::vector<Tensor> tensors;
     for (const Latent& z : latents) {
@@ -248,7 +250,7 @@ std::vector<std::pair<std::string, MapShape>> Flow::latent_shapes() const {
   std::vector<std::pair<std::string, MapShape>> shapes;
   MapShape map = image_shape(1);
   for (const auto& layer : layers_) {
-    if (const auto* const split = dynamic_cast<const Split*>(layer.get())) {
+    if (const auto* const split = dynamic_cast<const SplitLayer*>(layer.get())) {
       shapes.emplace_back("z." + std::to_string(shapes.size()), split->latent_shape(map));
     }
     map = layer->output_shape(map);

@@ -74,9 +74,15 @@ class Flow {
 
   // --- whole batches, without gradients; the path is f64 ---
 
+  /// Images of one pass in the calls below (default 64): larger batches are cut into pieces of this size. It
+  /// changes memory and speed, never a result.
+  void set_inference_batch(int n) { inference_batch_ = n; }
+
   /// log p(x) in nats of each image for one draw of noise (a lower bound of the exact value).
   std::vector<double> log_prob(ImageBatch batch, DequantizationNoise noise);
-  /// log p(x) with `samples` importance samples: log-mean-exp over draws 0 ... samples-1 of the stream.
+  /// The same for draws 0 ... samples-1 of the stream, [sample][image].
+  std::vector<double> log_prob_draws(ImageBatch batch, NoiseStream stream, int samples);
+  /// log p(x) with `samples` importance samples: log-mean-exp over log_prob_draws.
   std::vector<double> log_prob(ImageBatch batch, NoiseStream stream, int samples);
   /// -log_prob / (dims ln 2).
   std::vector<double> bits_per_dim(ImageBatch batch, NoiseStream stream, int samples);
@@ -145,6 +151,7 @@ class Flow {
   Dequantization dequantization_;
   std::vector<std::unique_ptr<Bijector>> layers_;  ///< after the dequantization
   int split_count_ = 0;
+  int inference_batch_ = 64;
   std::unique_ptr<Tape> tape_;  ///< for the calls without gradients
 };
 

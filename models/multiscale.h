@@ -6,7 +6,7 @@
 namespace flowsmith {
 
 /// (n,h,w,c) -> (n,h/2,w/2,4c); kernels/squeeze.h.
-class Squeeze : public Bijector {
+class SqueezeLayer : public Bijector {
  public:
   Var forward(FlowPass& pass, Var x) const override { return squeeze(pass.tape, x); }
   Var inverse(FlowPass& pass, Var z) const override { return unsqueeze(pass.tape, z); }
@@ -15,10 +15,10 @@ class Squeeze : public Bijector {
 };
 
 /// Sends the second half of the channels to the prior; kernels/prior.h.
-class Split : public Bijector {
+class SplitLayer : public Bijector {
  public:
   /// `index`: which of the flow's latents this split makes, 0 for the first.
-  explicit Split(int index) : index_(index) {}
+  explicit SplitLayer(int index) : index_(index) {}
 
   Var forward(FlowPass& pass, Var x) const override {
     if (!pass.keep_latents) return split(pass.tape, x, pass.logdet, nullptr);

@@ -135,6 +135,7 @@ void load_weights(Flow& flow, const SafetensorsFile& file, const std::string& pa
   const Parameters& parameters = flow.parameters();
   const std::vector<Flow::MaskInfo> masks = flow.masks();
   for (const NamedTensor& tensor : file.tensors) {
+    if (tensor.name.starts_with("adam.")) continue;
     if (std::find(ignored.begin(), ignored.end(), tensor.name) != ignored.end()) continue;
     if (tensor.name.ends_with(kMaskSuffix)) {
       const auto mask = std::find_if(masks.begin(), masks.end(), [&](const auto& m) { return m.name == tensor.name; });

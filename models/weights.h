@@ -22,8 +22,8 @@ std::vector<NamedTensor> export_parameters(const Parameters& parameters, const T
 void import_parameters(const Parameters& parameters, const Tensor& span, const SafetensorsFile& file,
                        const std::string& path, const std::string& prefix = "");
 
-/// Loads a whole weight file into a flow: import_parameters, and every other tensor must be a right mask or one of
-/// `ignored`. Throws Error naming `path`.
+/// Loads a whole weight file into a flow: import_parameters, and every other tensor must be a right mask, one of
+/// `ignored`, or an optimizer's ("adam.", in checkpoints). Throws Error naming `path`.
 void load_weights(Flow& flow, const SafetensorsFile& file, const std::string& path,
                   std::span<const std::string_view> ignored = {});
 

@@ -11,10 +11,7 @@
 // on how an image is cut into tiles.
 //
 // GCC keeps an array of vectors in registers only if every loop over it, first and last included, is fully unrolled.
-#include <algorithm>
-#include <cstddef>
-
-#include <hwy/highway.h>
+#include "kernels/cpu/vector_math-inl.h"
 
 #if defined(FLOWSMITH_CPU_CONV_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLOWSMITH_CPU_CONV_TILE_INL_H_
@@ -25,17 +22,12 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
-using Index = std::ptrdiff_t;
 
 /// 32 vector registers hold 28 sums, 16 registers 12: groups of 7 pixels divide the widths 7, 14 and 28 of the flows.
 inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
 inline constexpr int kGroupPixels = kManyRegisters ? 7 : 4;
 /// Largest numbers of vectors and groups of a tile.
-inline constexpr int kMaxVectors = kManyRegisters ? 4 : 3;
+inline constexpr int kMaxVectors = 3;
 inline constexpr int kMaxGroups = kManyRegisters ? 4 : 3;
 
 /// Where the pixels of a tile lie: group g starts at in[g]; strides in floats.
@@ -65,7 +57,6 @@ HWY_NOINLINE void conv_tile(const TileInput& tile, const float* HWY_RESTRICT wei
                             float* const* out, Index out_stride) {
   constexpr int kPixels = kGroups * kGroupPixels;
   const Floats d;
-  constexpr int kLanes = int(hn::MaxLanes(Floats()));
   Vector sum[kPixels][kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
@@ -100,6 +91,53 @@ HWY_NOINLINE void conv_tile(const TileInput& tile, const float* HWY_RESTRICT wei
     float* to = out[p / kGroupPixels] + (p % kGroupPixels) * out_stride;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[p][v], d, to + v * kLanes);
+  }
+}
+
+/// One group of pixels by kOutputs output channels; weight[o][ky][packed_row], out[p * out_stride + o].
+template <int kOutputs>
+HWY_NOINLINE void dot_tile(const TileInput& tile, const float* HWY_RESTRICT weight, Index packed_row, Index kernel,
+                           const float* HWY_RESTRICT bias, float* out, Index out_stride) {
+  const Floats d;
+  Vector sum[kGroupPixels][kOutputs];
+#pragma GCC unroll 7
+  for (int p = 0; p < kGroupPixels; ++p) {
+#pragma GCC unroll 3
+    for (int o = 0; o < kOutputs; ++o) sum[p][o] = hn::Zero(d);
+  }
+  const PixelOffsets offset(tile.pixel_stride);
+  const Index whole = tile.row_length / kLanes * kLanes, rest = tile.row_length - whole;
+  for (int ky = tile.ky_begin; ky < tile.ky_end; ++ky) {
+    const float* in = tile.in[0] + ky * tile.row_stride;
+    const float* w = weight + ky * packed_row;
+    for (Index j = 0; j < whole; j += kLanes) {
+      Vector wv[kOutputs];
+#pragma GCC unroll 3
+      for (int o = 0; o < kOutputs; ++o) wv[o] = hn::LoadU(d, w + o * kernel * packed_row + j);
+#pragma GCC unroll 7
+      for (int p = 0; p < kGroupPixels; ++p) {
+        const Vector a = hn::LoadU(d, in + j + offset[p]);
+#pragma GCC unroll 3
+        for (int o = 0; o < kOutputs; ++o) sum[p][o] = hn::MulAdd(a, wv[o], sum[p][o]);
+      }
+    }
+    if (rest > 0) {
+      Vector wv[kOutputs];
+#pragma GCC unroll 3
+      for (int o = 0; o < kOutputs; ++o) wv[o] = hn::LoadU(d, w + o * kernel * packed_row + whole);
+#pragma GCC unroll 7
+      for (int p = 0; p < kGroupPixels; ++p) {
+        // What follows in memory belongs to the next pixel; times a zero weight it would still carry its NaN over.
+        const Vector a = keep_first(hn::LoadU(d, in + whole + offset[p]), rest);
+#pragma GCC unroll 3
+        for (int o = 0; o < kOutputs; ++o) sum[p][o] = hn::MulAdd(a, wv[o], sum[p][o]);
+      }
+    }
+  }
+#pragma GCC unroll 7
+  for (int p = 0; p < kGroupPixels; ++p) {
+#pragma GCC unroll 3
+    for (int o = 0; o < kOutputs; ++o) out[p * out_stride + o] = bias[o] + hn::GetLane(hn::SumOfLanes(d, sum[p][o]));
   }
 }
 

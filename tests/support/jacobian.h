@@ -25,9 +25,11 @@ inline double log_abs_det(std::vector<std::vector<double>> a) {
   return sum;
 }
 
+/// The bound for a logdet against log_abs_det_jacobian. With values and derivatives of order 1 each difference
+/// is off by about 1e-10; the size of x and the condition of the Jacobian multiply that.
+inline constexpr double kLogDetError = 1e-6;
+
 /// log|det df/dx| at x for f: vector<double> -> vector<double> of the same size, by central differences.
-/// With values and derivatives of order 1 each entry is off by about 1e-10, and so is the result, times the
-/// size of x and the condition of the Jacobian.
 template <class F>
 double log_abs_det_jacobian(const F& f, std::vector<double> x, double step = 1e-5) {
   std::vector<std::vector<double>> columns;  // the transpose has the same determinant

@@ -1,0 +1,204 @@
+#include "data/npy.h"
+
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+#include "engine/error.h"
+#include "engine/file.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr std::size_t kMaxHeader = 65536;  // of a plain array it has about 60 bytes
+constexpr std::size_t kMaxRank = 32;       // NumPy's own limit
+constexpr std::size_t kAlignment = 64;
+
+[[noreturn]] void fail(const std::string& path, const std::string& why, const std::string& remedy) {
+  throw Error("cannot read " + in_quotes(path) + ": " + why + "; " + remedy);
+}
+
+// The header is a Python dict with the three keys descr, fortran_order and shape, such as
+// {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }. This reads exactly that much of Python.
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& path) : text_(text), path_(path) { parse(); }
+
+  std::string descr() const { return *descr_; }
+  bool fortran_order() const { return *fortran_order_; }
+  const std::vector<std::int64_t>& shape() const { return *shape_; }
+
+ private:
+  void parse() {
+    expect('{');
+    while (!accept('}')) {
+      const std::string key = string();
+      expect(':');
+      if (key == "descr" && !descr_) {
+        descr_ = descr_value();
+      } else if (key == "fortran_order" && !fortran_order_) {
+        fortran_order_ = boolean();
+      } else if (key == "shape" && !shape_) {
+        shape_ = tuple();
+      } else {
+        bad();
+      }
+      if (!accept(',')) {
+        expect('}');
+        break;
+      }
+    }
+    skip_spaces();
+    if (!descr_ || !fortran_order_ || !shape_ || text_ != "\n") bad();
+  }
+
+  [[noreturn]] void bad() const { fail(path_, "its header is not one of a .npy array", "save it with numpy.save"); }
+
+  void skip_spaces() {
+    while (text_.starts_with(' ')) text_.remove_prefix(1);
+  }
+  bool accept(char c) {
+    skip_spaces();
+    if (!text_.starts_with(c)) return false;
+    text_.remove_prefix(1);
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) bad();
+  }
+
+  std::string string() {
+    const char quote = accept('\'') ? '\'' : '"';
+    if (quote == '"') expect('"');
+    const std::size_t end = text_.find_first_of("'\"\\\n");
+    if (end == std::string_view::npos || text_[end] != quote) bad();
+    const std::string value(text_.substr(0, end));
+    text_.remove_prefix(end + 1);
+    return value;
+  }
+
+  std::string descr_value() {
+    skip_spaces();
+    if (text_.starts_with('[')) fail(path_, "it holds records, not numbers", "save a plain array");
+    return string();
+  }
+
+  bool boolean() {
+    skip_spaces();
+    for (const bool value : {false, true}) {
+      const std::string_view word = value ? "True" : "False";
+      if (text_.starts_with(word)) {
+        text_.remove_prefix(word.size());
+        return value;
+      }
+    }
+    bad();
+  }
+
+  // (), (2,) or (2, 3) with or without a comma at the end; (2) would be a number, not a tuple.
+  std::vector<std::int64_t> tuple() {
+    std::vector<std::int64_t> items;
+    bool comma = true;
+    expect('(');
+    while (!accept(')')) {
+      if (!comma || items.size() == kMaxRank) bad();
+      skip_spaces();
+      std::int64_t item = 0;
+      const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), item);
+      if (error != std::errc() || item < 0) bad();
+      text_.remove_prefix(static_cast<std::size_t>(end - text_.data()));
+      items.push_back(item);
+      comma = accept(',');
+    }
+    if (items.size() == 1 && !comma) bad();
+    return items;
+  }
+
+  std::string_view text_;
+  const std::string& path_;
+  std::optional<std::string> descr_;
+  std::optional<bool> fortran_order_;
+  std::optional<std::vector<std::int64_t>> shape_;
+};
+
+std::string dtype_of_descr(const std::string& path, const std::string& descr) {
+  if (descr == "|u1") return "U8";
+  if (descr == "<f4") return "F32";
+  if (descr == "<f8") return "F64";
+  fail(path, "its elements are " + in_quotes(descr),
+       "convert it with .astype() to 'uint8', '<f4' (float32) or '<f8' (float64)");
+}
+
+}  // namespace
+
+NamedTensor read_npy(const std::string& path) {
+  InputFile file(path);
+  std::array<char, 8> start = {};
+  const std::size_t got = file.read(std::as_writable_bytes(std::span(start)));
+  if (got < start.size() || std::string_view(start.data(), kMagic.size()) != kMagic) {
+    fail(path, "it is not a .npy file", "save the array with numpy.save");
+  }
+  const int version = start[6];
+  if ((version != 1 && version != 2) || start[7] != 0) {
+    fail(path, "its format version is neither 1.0 nor 2.0", "save it with numpy.save");
+  }
+  std::array<std::uint8_t, 4> length = {};
+  file.read_exactly(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
+  const std::size_t header_size =
+      length[0] | std::size_t{length[1]} << 8 | std::size_t{length[2]} << 16 | std::size_t{length[3]} << 24;
+  if (header_size > kMaxHeader) fail(path, "its header is too long", "save a plain array of numbers");
+  std::string header(header_size, '\0');
+  file.read_exactly(std::as_writable_bytes(std::span(header)));
+
+  const HeaderParser parsed(header, path);
+  NamedTensor array{
+      std::filesystem::path(path).filename().string(), dtype_of_descr(path, parsed.descr()), parsed.shape(), {}};
+  // One dimension or none has only one order, which NumPy may call either.
+  if (parsed.fortran_order() && array.shape.size() > 1) {
+    fail(path, "it is in Fortran order", "save numpy.ascontiguousarray(array)");
+  }
+  const auto count = static_cast<std::uint64_t>(element_count(array.shape, "cannot read " + in_quotes(path) + ": it"));
+  const std::uint64_t held = file.size() - start.size() - (version == 1 ? 2 : 4) - header_size;
+  if (held % dtype_size(array.dtype) != 0 || held / dtype_size(array.dtype) != count) {
+    fail(path,
+         "it has " + std::to_string(held) + " bytes of data, not those of " + array.dtype + " " +
+             shape_text(array.shape),
+         "copy or save it again");
+  }
+  array.data.resize(held);
+  file.read_exactly(array.data);
+  return array;
+}
+
+template <class T>
+void write_npy(const std::string& path, std::span<const std::int64_t> shape, std::span<const T> values) {
+  const std::string what = "cannot write " + in_quotes(path) + ": the array";
+  if (static_cast<std::uint64_t>(element_count(shape, what)) != values.size()) {
+    throw Error(what + " has " + std::to_string(values.size()) + " values for the shape " + shape_text(shape) +
+                "; give one per element");
+  }
+  const std::string descr = std::is_same_v<T, std::uint8_t> ? "|u1" : std::is_same_v<T, float> ? "<f4" : "<f8";
+  const std::string tuple = shape.size() == 1 ? "(" + std::to_string(shape[0]) + ",)" : shape_text(shape);
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + tuple + ", }";
+  const std::size_t before = kMagic.size() + 4;  // two bytes of version, two of length
+  while ((before + header.size() + 1) % kAlignment != 0) header += ' ';
+  header += '\n';
+  AtomicFile file(path);
+  file.write(kMagic);
+  const std::array<std::uint8_t, 4> version_and_length = {1, 0, static_cast<std::uint8_t>(header.size() & 0xff),
+                                                          static_cast<std::uint8_t>(header.size() >> 8)};
+  file.write(std::as_bytes(std::span(version_and_length)));
+  file.write(header);
+  file.write(std::as_bytes(values));
+  file.commit();
+}
+
+template void write_npy(const std::string&, std::span<const std::int64_t>, std::span<const std::uint8_t>);
+template void write_npy(const std::string&, std::span<const std::int64_t>, std::span<const float>);
+template void write_npy(const std::string&, std::span<const std::int64_t>, std::span<const double>);
+
+}  // namespace flowsmith

@@ -1,0 +1,52 @@
+// A reader of the pickles inside PyTorch checkpoints that cannot run anything.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace flowsmith {
+
+struct PickleValue {
+  enum class Kind {
+    kNone,
+    kBool,
+    kInt,
+    kFloat,
+    kString,
+    kTuple,
+    kList,
+    kDict,
+    kGlobal,   ///< a name of the allow-list; text is "module name"
+    kStorage,  ///< a persistent id; items are the parts of its tuple
+    kTensor,   ///< torch._utils._rebuild_tensor_v2(items...), not carried out
+  };
+  Kind kind = Kind::kNone;
+  std::int64_t integer = 0;
+  std::string text;
+  /// Indices into Pickle::values. For a dict: key, value, key, value, ...
+  std::vector<std::uint32_t> items;
+};
+
+/// The values of a pickle. They refer to each other by index, so values that contain themselves are no danger to a
+/// reader that does not follow them without end.
+struct Pickle {
+  std::vector<PickleValue> values;
+  std::uint32_t root = 0;
+
+  const PickleValue& at(std::uint32_t index) const { return values[index]; }
+  /// The value last stored under the string `key` of a dict, or nullptr.
+  const PickleValue* find(const PickleValue& dict, std::string_view key) const;
+};
+
+/// Reads a pickle of protocol 2, the one torch.save writes. Only the opcodes that plain data and tensors need are
+/// known. The only names it may mention are collections.OrderedDict, torch._utils._rebuild_tensor_v2 and the torch
+/// storages Float, Double, Long, Int and Byte; they stand for data and are never called. Neither depth nor cycles
+/// matter: nothing here recurses. Throws an Error that starts with `what` and says what was refused: other names, other
+/// opcodes, truncation, stack and memo errors, more than 2 million values.
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what);
+
+}  // namespace flowsmith

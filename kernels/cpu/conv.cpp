@@ -1,0 +1,78 @@
+// The convolutions of conv.h: threads over images, or over groups of images where a batch is summed.
+#include "kernels/conv.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/conv_image.h"
+#include "kernels/cpu/image_groups.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/weight_gradient.h"
+
+namespace flowsmith {
+
+void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu) {
+  static thread_local cpu::Scratch weights;
+  const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false);
+  float* packed = weights.reserve(plan.packed_size());
+  cpu::pack_weights(packed, weight, bias, plan, cpu::WeightUse::kForward);
+  const int border = shape.kernel / 2;
+
+#pragma omp parallel for schedule(static) if (shape.n > 1)
+  for (int n = 0; n < shape.n; ++n) {
+    static thread_local cpu::Scratch padded;
+    const cpu::PaddedImage image =
+        cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)),
+                       x + n * shape.x().image_size(), shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
+    const cpu::ConvOutput output{y + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out};
+    cpu::conv_image(output, image, plan, packed);
+  }
+}
+
+void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, Cpu) {
+  if (!dx) return;
+  static thread_local cpu::Scratch weights;
+  const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_out, shape.c_in, shape.concat_elu);
+  float* packed = weights.reserve(plan.packed_size());
+  cpu::pack_weights(packed, weight, nullptr, plan, cpu::WeightUse::kBackwardData);
+  const int border = shape.kernel / 2;
+  const std::size_t x_size = shape.x().image_size();
+
+#pragma omp parallel for schedule(static) if (shape.n > 1)
+  for (int n = 0; n < shape.n; ++n) {
+    static thread_local cpu::Scratch padded;
+    const cpu::PaddedImage image =
+        cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_out, border)),
+                       dy + n * shape.y().image_size(), shape.h, shape.w, shape.c_out, border, false);
+    const cpu::ConvOutput output{dx.data + n * x_size, std::ptrdiff_t(shape.w) * shape.x_channels(),
+                                 shape.concat_elu ? x + n * x_size : nullptr, nullptr,
+                                 dx.mode == GradMode::kAccumulate};
+    cpu::conv_image(output, image, plan, packed);
+  }
+}
+
+void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
+                           Cpu) {
+  if (!dweight && !dbias) return;
+  static thread_local cpu::Scratch sums;
+  const cpu::WeightGradientPlan plan = cpu::plan_weight_gradient(shape.kernel, shape.c_in, shape.c_out);
+  const int groups = cpu::image_groups(shape.n);
+  float* partials = sums.reserve(groups * plan.size());
+  const int border = shape.kernel / 2;
+
+#pragma omp parallel for schedule(static) if (groups > 1)
+  for (int group = 0; group < groups; ++group) {
+    static thread_local cpu::Scratch padded;
+    float* partial = partials + group * plan.size();
+    std::fill_n(partial, plan.size(), 0.0f);
+    for (int n = cpu::group_begin(shape.n, group); n < cpu::group_begin(shape.n, group + 1); ++n) {
+      const cpu::PaddedImage image = cpu::pad_image(
+          padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)), x + n * shape.x().image_size(),
+          shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
+      cpu::add_weight_gradient(partial, image, dy + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out,
+                               plan);
+    }
+  }
+  cpu::write_weight_gradient(dweight, dbias, partials, groups, plan.size(), plan);
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,179 @@
+// Cuts an image into register tiles and finishes what they produce.
+#include "kernels/cpu/conv_image.h"
+
+#include "kernels/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/conv_image.cpp"
+#include <hwy/foreach_target.h>
+
+#include "kernels/cpu/conv_tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace flowsmith::cpu::HWY_NAMESPACE {
+
+ConvPlan plan_conv_impl(int kernel, int c_in, int c_out, bool paired) {
+  ConvPlan plan{kernel, c_in, c_out, paired, kLanes};
+  if (!paired && c_out < kLanes) {
+    plan.block = 3;
+    return plan;
+  }
+  const int part = paired ? c_out / 2 : c_out;
+  plan.vectors = (part + kLanes - 1) / kLanes * (paired ? 2 : 1);
+  // Two vectors by two groups read the fewest weights per multiply-add; one vector runs with four groups.
+  plan.block = plan.vectors == 1 ? 1 : plan.vectors % 2 != 0 && plan.vectors % 3 == 0 ? 3 : 2;
+  return plan;
+}
+
+/// Neighbouring pixels of one row.
+struct Group {
+  int row, column, pixels;
+};
+
+struct Tiler {
+  const ConvOutput& output;
+  const PaddedImage& input;
+  const ConvPlan& plan;
+  int groups_per_row = (input.w + kGroupPixels - 1) / kGroupPixels;
+
+  Group group(int index) const {
+    const int column = index % groups_per_row * kGroupPixels;
+    return {index / groups_per_row, column, HWY_MIN(kGroupPixels, input.w - column)};
+  }
+
+  int groups() const { return groups_per_row * input.h; }
+
+  /// Kernel rows that fall outside the image for all of the tile's rows are left out.
+  TileInput tile_input(int first, int count) const {
+    TileInput tile;
+    for (int g = 0; g < count; ++g) {
+      const Group at = group(first + g);
+      tile.in[g] = input.data + at.row * input.row_stride() + Index(at.column) * input.c;
+    }
+    tile.pixel_stride = input.c;
+    tile.row_stride = input.row_stride();
+    const int top = group(first).row, bottom = group(first + count - 1).row, radius = plan.kernel / 2;
+    tile.ky_begin = HWY_MAX(0, radius - bottom);
+    tile.ky_end = HWY_MIN(plan.kernel, input.h + radius - top);
+    tile.row_length = plan.row_length();
+    return tile;
+  }
+
+  Index out_channels() const { return plan.paired ? plan.c_out / 2 : plan.c_out; }
+
+  /// out = value (+ add) (+ out) at `count` channels from `channel` on.
+  HWY_INLINE void finish(Vector value, const Group& at, int pixel, Index channel, Index count) const {
+    const Index column = at.column + pixel;
+    float* out = output.data + at.row * output.row_stride + column * out_channels() + channel;
+    if (output.add) {
+      const Index dense = (Index(at.row) * input.w + column) * out_channels() + channel;
+      value = hn::Add(value, load_first(output.add + dense, count));
+    }
+    if (output.accumulate) value = hn::Add(load_first(out, count), value);
+    store_first(value, out, count);
+  }
+
+  /// Sends a tile's sums, [pixel][stride], from vector `first` of the channels on, to the output.
+  void finish_group(const float* sums, Index stride, const Group& at, int first, int vectors) const {
+    const Floats d;
+    for (int pixel = 0; pixel < at.pixels; ++pixel, sums += stride) {
+      if (!plan.paired) {
+        for (int v = 0; v < vectors; ++v) {
+          const Index channel = Index(first + v) * kLanes;
+          finish(hn::Load(d, sums + v * kLanes), at, pixel, channel, out_channels() - channel);
+        }
+        continue;
+      }
+      for (int v = 0; v < vectors; v += 2) {
+        const Index channel = Index(first + v) / 2 * kLanes, count = out_channels() - channel;
+        const float* x = output.x + (Index(at.row) * input.w + at.column + pixel) * out_channels() + channel;
+        finish(elu_pair_gradient(hn::Load(d, sums + v * kLanes), hn::Load(d, sums + (v + 1) * kLanes),
+                                 load_first(x, count)),
+               at, pixel, channel, count);
+      }
+    }
+  }
+
+  template <int kGroups, int kVectors>
+  void run_tile(int first_group, int first_vector, const float* weight, const float* bias, bool direct) const {
+    constexpr Index kStride = kVectors * kLanes;
+    HWY_ALIGN float sums[kGroups * kGroupPixels * kStride];
+    const TileInput tile = tile_input(first_group, kGroups);
+    float* out[kGroups];
+    for (int g = 0; g < kGroups; ++g) {
+      const Group at = group(first_group + g);
+      out[g] = direct ? output.data + at.row * output.row_stride + at.column * out_channels() + first_vector * kLanes
+                      : sums + g * kGroupPixels * kStride;
+    }
+    conv_tile<kGroups, kVectors>(tile, weight, bias, out, direct ? out_channels() : kStride);
+    if (direct) return;
+    for (int g = 0; g < kGroups; ++g) finish_group(out[g], kStride, group(first_group + g), first_vector, kVectors);
+  }
+
+  template <int kGroups, int kVectors>
+  void run_block(int first_vector, const float* weight, const float* bias) const {
+    const bool whole_pixels = input.w % kGroupPixels == 0;
+    const bool whole_channels = Index(first_vector + kVectors) * kLanes <= out_channels();
+    const bool direct = !plan.paired && !output.add && !output.accumulate && whole_pixels && whole_channels;
+    int g = 0;
+    for (; g + kGroups <= groups(); g += kGroups) run_tile<kGroups, kVectors>(g, first_vector, weight, bias, direct);
+    for (; g < groups(); ++g) run_tile<1, kVectors>(g, first_vector, weight, bias, direct);
+  }
+
+  template <int kOutputs>
+  void run_dots(int first_output, const float* weight, const float* bias) const {
+    HWY_ALIGN float sums[kGroupPixels * kLanes];
+    for (int g = 0; g < groups(); ++g) {
+      const Group at = group(g);
+      dot_tile<kOutputs>(tile_input(g, 1), weight, plan.packed_row(), plan.kernel, bias, sums, kLanes);
+      for (int pixel = 0; pixel < at.pixels; ++pixel) {
+        finish(hn::Load(Floats(), sums + pixel * kLanes), at, pixel, first_output, kOutputs);
+      }
+    }
+  }
+};
+
+void conv_image_impl(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed) {
+  const Tiler tiler{output, input, plan};
+  const float* bias = packed + plan.weight_size();
+  const Index weights_per_channel = Index(plan.kernel) * plan.packed_row();
+  if (plan.vectors == 0) {
+    for (int o = 0; o < plan.c_out; o += plan.block) {
+      const float* weight = packed + o * weights_per_channel;
+      switch (HWY_MIN(plan.block, plan.c_out - o)) {
+        case 1: tiler.run_dots<1>(o, weight, bias + o); break;
+        case 2: tiler.run_dots<2>(o, weight, bias + o); break;
+        default: tiler.run_dots<3>(o, weight, bias + o); break;
+      }
+    }
+    return;
+  }
+  for (int v = 0; v < plan.vectors; v += plan.block) {
+    const float* weight = packed + Index(v) * kLanes * weights_per_channel;
+    switch (HWY_MIN(plan.block, plan.vectors - v)) {
+      case 1: tiler.run_block<kMaxGroups, 1>(v, weight, bias + v * kLanes); break;
+      case 2: tiler.run_block<kManyRegisters ? 2 : 1, 2>(v, weight, bias + v * kLanes); break;
+      default: tiler.run_block<1, 3>(v, weight, bias + v * kLanes); break;
+    }
+  }
+}
+
+}  // namespace flowsmith::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace flowsmith::cpu {
+
+HWY_EXPORT(plan_conv_impl);
+HWY_EXPORT(conv_image_impl);
+
+ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired) {
+  return HWY_DYNAMIC_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired);
+}
+
+void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed) {
+  HWY_DYNAMIC_DISPATCH(conv_image_impl)(output, input, plan, packed);
+}
+
+}  // namespace flowsmith::cpu
+#endif

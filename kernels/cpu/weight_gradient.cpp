@@ -1,0 +1,218 @@
+// Cuts the weight gradient of one image into register tiles.
+#include "kernels/cpu/weight_gradient.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/weight_gradient.cpp"
+#include <hwy/foreach_target.h>
+
+#include "kernels/cpu/gradient_tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace flowsmith::cpu::HWY_NAMESPACE {
+
+using TileFunction = void (*)(const GradientTile&, float*, Index);
+struct TileSize {
+  int scalars, vectors;
+  TileFunction run;
+};
+template <int kScalars, int kVectors>
+constexpr TileSize tile_size() {
+  return {kScalars, kVectors, &gradient_tile<kScalars, kVectors>};
+}
+
+/// All sums of a tile fit the registers; the small ones serve few input channels, and the last rows of a swapped plan.
+#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+constexpr TileSize kTiles[] = {tile_size<24, 1>(), tile_size<16, 1>(), tile_size<8, 1>(), tile_size<3, 1>(),
+                               tile_size<12, 2>(), tile_size<8, 2>(),  tile_size<3, 2>(), tile_size<8, 3>(),
+                               tile_size<3, 3>()};
+constexpr int kSwappedVectors = 4;
+#else
+constexpr TileSize kTiles[] = {tile_size<12, 1>(), tile_size<8, 1>(), tile_size<3, 1>(),
+                               tile_size<6, 2>(),  tile_size<4, 2>(), tile_size<3, 2>(),
+                               tile_size<4, 3>(),  tile_size<3, 3>()};
+constexpr int kSwappedVectors = 2;
+#endif
+constexpr TileSize kSwappedTiles[] = {tile_size<1, kSwappedVectors>(), tile_size<2, kSwappedVectors>(),
+                                      tile_size<3, kSwappedVectors>(), tile_size<4, kSwappedVectors>()};
+
+int rounded_up(int value, int step) { return (value + step - 1) / step * step; }
+
+TileFunction find_tile(int scalars, int vectors, bool swapped) {
+  if (swapped) return kSwappedTiles[scalars - 1].run;
+  for (const TileSize& tile : kTiles) {
+    if (tile.scalars == scalars && tile.vectors == vectors) return tile.run;
+  }
+  return nullptr;
+}
+
+WeightGradientPlan plan_weight_gradient_impl(int kernel, int c_in, int c_out) {
+  WeightGradientPlan plan{kernel, c_in, c_out, c_out < kLanes, kLanes};
+  if (plan.swapped) {
+    plan.tile_scalars = HWY_MIN(c_out, 4);
+    plan.tile_vectors = kSwappedVectors;
+    plan.scalars = c_out;
+    plan.vectors = rounded_up((plan.row_length() + kLanes - 1) / kLanes, kSwappedVectors);
+    return plan;
+  }
+  const int channel_vectors = (c_out + kLanes - 1) / kLanes;
+  double best = 0;
+  for (const TileSize& tile : kTiles) {
+    const int scalars = rounded_up(plan.row_length(), tile.scalars);
+    const int vectors = rounded_up(channel_vectors, tile.vectors);
+    // Multiply-adds and loads of one pixel; a tile of fewer than 8 sums waits for its own results.
+    const double work = double(scalars) * vectors;
+    const double loads = work / tile.vectors + work / tile.scalars;
+    const double cost = work * std::max(1.0, 8.0 / (tile.scalars * tile.vectors)) + 0.5 * loads;
+    if (best == 0 || cost < best) {
+      best = cost;
+      plan.tile_scalars = tile.scalars;
+      plan.tile_vectors = tile.vectors;
+      plan.scalars = scalars;
+      plan.vectors = vectors;
+    }
+  }
+  return plan;
+}
+
+void add_bias_gradient(float* sums, const float* dy, Index row_stride, int rows, int width, int channels) {
+  const Floats d;
+  int c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    Vector sum = hn::LoadU(d, sums + c);
+    for (int y = 0; y < rows; ++y) {
+      const float* row = dy + y * row_stride + c;
+      for (int x = 0; x < width; ++x) sum = hn::Add(sum, hn::LoadU(d, row + Index(x) * channels));
+    }
+    hn::StoreU(sum, d, sums + c);
+  }
+  if (c == channels) return;
+  for (int y = 0; y < rows; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int k = c; k < channels; ++k) sums[k] += dy[y * row_stride + Index(x) * channels + k];
+    }
+  }
+}
+
+/// Rows per pass: their pixels stay in the first-level cache while all tiles run over them.
+int rows_per_pass(int width) { return HWY_MAX(1, 56 / width); }
+
+void add_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
+                              const WeightGradientPlan& plan) {
+  add_bias_gradient(partial + plan.weight_size(), dy, dy_row_stride, input.h, input.w, plan.c_out);
+
+  Index dy_pixel = plan.c_out;
+  if (!plan.swapped && plan.vectors * kLanes != plan.c_out) {
+    // Whole vectors of channels: the last pixel's would reach beyond dy.
+    static thread_local Scratch padded_dy;
+    const Index padded = Index(plan.vectors) * kLanes;
+    float* to = padded_dy.reserve(std::size_t(input.h) * input.w * padded);
+    for (int y = 0; y < input.h; ++y) {
+      for (int x = 0; x < input.w; ++x) {
+        float* pixel = to + (Index(y) * input.w + x) * padded;
+        std::copy_n(dy + y * dy_row_stride + Index(x) * plan.c_out, plan.c_out, pixel);
+        std::fill(pixel + plan.c_out, pixel + padded, 0.0f);
+      }
+    }
+    dy = to;
+    dy_pixel = padded;
+    dy_row_stride = padded * input.w;
+  }
+
+  const int radius = plan.kernel / 2;
+  const Index lanes = Index(plan.vectors) * kLanes;
+  const TileFunction run = find_tile(plan.tile_scalars, plan.tile_vectors, plan.swapped);
+  const int step = rows_per_pass(input.w);
+  for (int first = 0; first < input.h; first += step) {
+    for (int ky = 0; ky < plan.kernel; ++ky) {
+      // Rows of dy whose input row exists; the others would add zeros.
+      const int begin = HWY_MAX(first, radius - ky);
+      const int end = HWY_MIN(HWY_MIN(first + step, input.h), input.h + radius - ky);
+      if (begin >= end) continue;
+      const float* in = input.data + (begin + ky) * input.row_stride();
+      const float* out = dy + begin * dy_row_stride;
+      for (int m = 0; m < plan.scalars; m += plan.tile_scalars) {
+        const int count = HWY_MIN(plan.tile_scalars, plan.scalars - m);
+        const TileFunction tile_run = count == plan.tile_scalars ? run : find_tile(count, plan.tile_vectors, true);
+        for (int v = 0; v < plan.vectors; v += plan.tile_vectors) {
+          GradientTile tile;
+          tile.rows = end - begin;
+          tile.width = input.w;
+          if (plan.swapped) {
+            tile.scalars = out + m, tile.scalar_row = dy_row_stride, tile.scalar_pixel = dy_pixel;
+            tile.vectors = in + v * kLanes, tile.vector_row = input.row_stride(), tile.vector_pixel = input.c;
+          } else {
+            tile.scalars = in + m, tile.scalar_row = input.row_stride(), tile.scalar_pixel = input.c;
+            tile.vectors = out + v * kLanes, tile.vector_row = dy_row_stride, tile.vector_pixel = dy_pixel;
+          }
+          tile_run(tile, partial + (Index(ky) * plan.scalars + m) * lanes + v * kLanes, lanes);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace flowsmith::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace flowsmith::cpu {
+
+namespace {
+
+/// write(i, sum over groups of first[group * stride + i * step]) for i < size, a block at a time so that each group's
+/// memory is walked in order.
+template <class Write>
+void sum_groups(int size, int groups, std::size_t stride, const float* first, std::size_t step, Write write) {
+  constexpr int kBlock = 64;
+  for (int begin = 0; begin < size; begin += kBlock) {
+    const int count = std::min(kBlock, size - begin);
+    float sums[kBlock] = {};
+    for (int g = 0; g < groups; ++g) {
+      const float* from = first + g * stride + begin * step;
+      for (int i = 0; i < count; ++i) sums[i] += from[i * step];
+    }
+    for (int i = 0; i < count; ++i) write(begin + i, sums[i]);
+  }
+}
+
+}  // namespace
+
+HWY_EXPORT(plan_weight_gradient_impl);
+HWY_EXPORT(add_weight_gradient_impl);
+
+WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out) {
+  return HWY_DYNAMIC_DISPATCH(plan_weight_gradient_impl)(kernel, c_in, c_out);
+}
+
+void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
+                         const WeightGradientPlan& plan) {
+  HWY_DYNAMIC_DISPATCH(add_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan);
+}
+
+void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* partials, int groups,
+                           std::size_t stride, const WeightGradientPlan& plan) {
+  if (dbias) write_group_sums(dbias, partials + plan.weight_size(), groups, stride, plan.c_out);
+  if (!dweight) return;
+  const std::size_t lanes = std::size_t(plan.vectors) * plan.lanes;
+  const int rows = plan.kernel * plan.row_length();
+#pragma omp parallel for schedule(static) if (plan.weight_size() > 16384)
+  for (int row = 0; row < rows; ++row) {
+    const int ky = row / plan.row_length(), j = row % plan.row_length();
+    const float* first = partials + std::size_t(ky) * plan.scalars * lanes + (plan.swapped ? j : j * lanes);
+    const std::size_t step = plan.swapped ? lanes : 1;
+    sum_groups(plan.c_out, groups, stride, first, step,
+               [&](int o, float sum) { dweight.write(std::size_t(row) * plan.c_out + o, sum); });
+  }
+}
+
+void write_group_sums(Grad<float> dst, const float* partials, int groups, std::size_t stride, std::size_t size) {
+  sum_groups(int(size), groups, stride, partials, 1, [&](int i, float sum) { dst.write(i, sum); });
+}
+
+}  // namespace flowsmith::cpu
+#endif

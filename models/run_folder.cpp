@@ -1,0 +1,122 @@
+#include "models/run_folder.h"
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+namespace flowsmith {
+namespace {
+
+constexpr const char* kHeader =
+    "step,epoch,train_bits_per_dim,validation_bits_per_dim,gradient_norm,learning_rate,images_per_second\n";
+constexpr std::uint64_t kLargestConfig = 1 << 20;
+constexpr std::uint64_t kLargestMetrics = std::uint64_t{1} << 30;
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw Error(path + ": cannot make this folder (" + error.message() + "): choose another --out");
+}
+
+/// Whether a run that goes on from a checkpoint keeps this row of its metrics. Rows up to the checkpoint stay; the
+/// validation at the checkpoint's own step is still to come if the checkpoint was taken before it, at the end of an
+/// epoch or in the middle of one.
+bool keeps_row(std::string_view row, std::int64_t step, int position) {
+  std::int64_t row_step = 0;
+  const auto [end, error] = std::from_chars(row.data(), row.data() + row.size(), row_step);
+  if (error != std::errc() || end == row.data() + row.size() || *end != ',') return false;
+  if (row_step != step || position == 0) return row_step <= step;
+  // step,epoch,train: a row without a train value is a validation.
+  const std::size_t train = row.find(',', row.find(',') + 1) + 1;
+  return train < row.size() && row[train] != ',';
+}
+
+}  // namespace
+
+std::string RunFolder::sample_grid(std::int64_t step) const {
+  char name[64];
+  std::snprintf(name, sizeof name, "/samples/step_%07lld.png", static_cast<long long>(step));
+  return path_ + name;
+}
+
+bool RunFolder::holds_run() const { return std::filesystem::exists(config()) || std::filesystem::exists(last()); }
+
+void RunFolder::create(const RunConfig& run) const {
+  if (holds_run()) {
+    throw Error(path_ + " already holds a run: continue it with --resume, or choose another --out");
+  }
+  make_folder(path_ + "/samples");
+  const TrainingOptions& t = run.training;
+  const nlohmann::ordered_json json = {{"model", architecture_name(t.spec.architecture)},
+                                       {"edition", edition_name(t.spec.edition)},
+                                       {"height", t.spec.height},
+                                       {"width", t.spec.width},
+                                       {"data", run.data},
+                                       {"epochs", t.epochs},
+                                       {"batch_size", t.batch_size},
+                                       {"lr", t.lr},
+                                       {"lr_decay", t.lr_decay},
+                                       {"clip_norm", t.clip_norm},
+                                       {"seed", t.seed}};
+  write_file_atomically(config(), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+RunConfig RunFolder::read_config() const {
+  if (!holds_run()) throw Error(path_ + ": there is no run to resume here: leave --resume out, or name its --out");
+  const std::string text = read_text_file(config(), kLargestConfig);
+  try {
+    const nlohmann::json json = nlohmann::json::parse(text);
+    RunConfig run;
+    TrainingOptions& t = run.training;
+    t.spec.architecture = parse_architecture(json.at("model").get<std::string>());
+    t.spec.edition = parse_edition(json.at("edition").get<std::string>());
+    t.spec.height = json.at("height");
+    t.spec.width = json.at("width");
+    run.data = json.at("data");
+    t.epochs = json.at("epochs");
+    t.batch_size = json.at("batch_size");
+    t.lr = json.at("lr");
+    t.lr_decay = json.at("lr_decay");
+    t.clip_norm = json.at("clip_norm");
+    t.seed = json.at("seed");
+    require_valid(t);
+    return run;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(config() + ": not the configuration of a run (" + error.what() + "): start a new run in another --out");
+  } catch (const Error& error) {
+    throw Error(config() + ": " + error.what());
+  }
+}
+
+MetricsLog::MetricsLog(const std::string& path, std::int64_t step, int position) {
+  std::string kept = kHeader;
+  if (step > 0 && std::filesystem::exists(path)) {
+    const std::string text = read_text_file(path, kLargestMetrics);
+    std::size_t begin = text.find('\n');
+    while (begin != std::string::npos) {
+      const std::size_t end = text.find('\n', ++begin);
+      if (end == std::string::npos) break;  // a row that was cut off
+      const std::string_view row(text.data() + begin, end - begin);
+      if (keeps_row(row, step, position)) kept += std::string(row) + "\n";
+      begin = end;
+    }
+  }
+  write_file_atomically(path, kept);
+  file_.emplace(path);
+}
+
+void MetricsLog::write(const Metrics& row) {
+  const auto field = [](const std::optional<double>& value) -> std::string {
+    if (!value) return "";
+    char text[32];
+    std::snprintf(text, sizeof text, "%.7g", *value);
+    return text;
+  };
+  file_->append(std::to_string(row.step) + "," + std::to_string(row.epoch) + "," + field(row.train_bits_per_dim) + "," +
+                field(row.validation_bits_per_dim) + "," + field(row.gradient_norm) + "," + field(row.learning_rate) +
+                "," + field(row.images_per_second) + "\n");
+}
+
+}  // namespace flowsmith

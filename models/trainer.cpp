@@ -1,0 +1,133 @@
+#include "models/trainer.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "models/weights.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr const char* kFirstMoment = "adam.m.";
+constexpr const char* kSecondMoment = "adam.v.";
+
+/// Shortest decimal text that reads back to the same bits.
+std::string exact(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+template <class T>
+T read_number(const SafetensorsFile& file, const std::string& key, const std::string& path) {
+  const auto found = file.metadata.find(key);
+  if (found == file.metadata.end()) {
+    throw Error(path + ": metadata '" + key + "' is missing: this is a weight file, not a checkpoint to resume from");
+  }
+  const std::string& text = found->second;
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    throw Error(path + ": metadata '" + key + "' is not a number: the checkpoint is damaged");
+  }
+  return value;
+}
+
+ModelSpec sized(ModelSpec spec, const Dataset& dataset) {
+  spec.height = dataset.rows;
+  spec.width = dataset.cols;
+  return spec;
+}
+
+}  // namespace
+
+void require_valid(const TrainingOptions& options) {
+  const auto check = [](bool good, const char* message) {
+    if (!good) throw Error(message);
+  };
+  check(options.epochs >= 1 && options.epochs <= 1'000'000, "--epochs must be 1 to 1000000");
+  check(options.batch_size >= 1 && options.batch_size <= 65536, "--batch-size must be 1 to 65536");
+  check(std::isfinite(options.lr) && options.lr > 0, "--lr must be a positive number");
+  check(std::isfinite(options.lr_decay) && options.lr_decay > 0, "--lr-decay must be a positive number");
+  check(std::isfinite(options.clip_norm) && options.clip_norm >= 0,
+        "--clip-norm must be 0 (none) or a positive number");
+}
+
+Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device device)
+    : options_(options),
+      flow_(sized(options.spec, dataset), device),
+      step_(flow_),
+      train_(select_images(dataset, Subset::kTrain, options.seed)),
+      epoch_set_{&dataset.train.images, {}},
+      validation_(select_images(dataset, Subset::kValidation, options.seed)) {
+  require_valid(options);
+  steps_per_epoch_ = int(train_.index.size()) / options.batch_size;
+  if (steps_per_epoch_ == 0) {
+    throw Error("the training set of " + dataset.name + " has " + std::to_string(train_.index.size()) +
+                " images, fewer than a batch: choose --batch-size " + std::to_string(train_.index.size()) +
+                " or less, or more data");
+  }
+  flow_.initialize(options.seed);
+  load_epoch_order();
+}
+
+void Trainer::load_epoch_order() { epoch_set_.index = epoch_order(train_.index, options_.seed, std::uint32_t(epoch_)); }
+
+StepResult Trainer::step() {
+  require(!epoch_done(), "the epoch is over: start the next one first");
+  const std::size_t begin = std::size_t(position_) * options_.batch_size;
+  const std::vector<std::uint8_t> pixels = gather(epoch_set_, flow_.dims(), begin, options_.batch_size);
+  const NoiseStream noise{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)};
+  const StepResult result = step_.run({pixels.data(), &epoch_set_.index[begin], options_.batch_size}, {noise},
+                                      {.lr = learning_rate()}, options_.clip_norm);
+  ++position_;
+  epoch_sum_ += result.bits_per_dim;
+  return result;
+}
+
+void Trainer::start_next_epoch() {
+  ++epoch_;
+  position_ = 0;
+  epoch_sum_ = 0;
+  load_epoch_order();
+}
+
+double Trainer::learning_rate() const { return options_.lr * std::pow(options_.lr_decay, epoch_); }
+
+double Trainer::epoch_bits_per_dim() const { return epoch_sum_ / std::max(position_, 1); }
+
+SafetensorsFile Trainer::checkpoint() const {
+  SafetensorsFile file{model_metadata(flow_.spec()), {}};
+  file.metadata["step"] = std::to_string(steps_done());
+  file.metadata["epoch"] = std::to_string(epoch_);
+  file.metadata["position"] = std::to_string(position_);
+  file.metadata["epoch_sum"] = exact(epoch_sum_);
+  const Parameters& parameters = flow_.parameters();
+  file.tensors = export_parameters(parameters, parameters.values());
+  for (const auto& [prefix, span] :
+       {std::pair{kFirstMoment, step_.adam().first_moment()}, std::pair{kSecondMoment, step_.adam().second_moment()}}) {
+    for (NamedTensor& tensor : export_parameters(parameters, span, prefix)) file.tensors.push_back(std::move(tensor));
+  }
+  return file;
+}
+
+void Trainer::restore(const SafetensorsFile& file, const std::string& path) {
+  const std::int64_t step = read_number<std::int64_t>(file, "step", path);
+  const int epoch = read_number<int>(file, "epoch", path), position = read_number<int>(file, "position", path);
+  const double epoch_sum = read_number<double>(file, "epoch_sum", path);
+  if (epoch < 0 || position < 0 || position > steps_per_epoch_ ||
+      step != std::int64_t(epoch) * steps_per_epoch_ + position) {
+    throw Error(path + ": step, epoch and position do not fit together for this dataset and batch size");
+  }
+  if (recognise_model(file, path) != flow_.spec())
+    throw Error(path + ": the checkpoint is of another model or image size");
+  load_weights(flow_, file, path);
+  import_parameters(flow_.parameters(), step_.adam().first_moment(), file, path, kFirstMoment);
+  import_parameters(flow_.parameters(), step_.adam().second_moment(), file, path, kSecondMoment);
+  step_.adam().set_step_count(step);
+  epoch_ = epoch;
+  position_ = position;
+  epoch_sum_ = epoch_sum;
+  load_epoch_order();
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,286 @@
+#include "models/training_run.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "data/event_file.h"
+#include "data/png.h"
+#include "models/weights.h"
+
+namespace flowsmith {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr double kSnapshotSeconds = 120;  // at most this much work is lost to a power cut
+constexpr int kSampleCount = 64;
+constexpr int kScoringBatch = 64;
+constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
+// The closing scores of a run with a limit may take this share of its time, or this many seconds if that is more.
+constexpr double kClosingShare = 0.2;
+constexpr double kClosingSeconds = 10;
+constexpr const char* kValidationKey = "validation_bits_per_dim";
+
+std::string duration_text(double seconds) {
+  char text[48];
+  if (seconds < 120) {
+    std::snprintf(text, sizeof text, "%.0f s", seconds);
+  } else if (seconds < 2 * 3600) {
+    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+  } else if (seconds < 48 * 3600) {
+    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f days", seconds / 86400);
+  }
+  return text;
+}
+
+/// One run while it runs. The members are in the order in which they are needed.
+class Run {
+ public:
+  Run(const RunConfig& config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+      const std::atomic<bool>& stop, TrainingObserver& observer)
+      : config_(config),
+        folder_(folder),
+        limits_(limits),
+        device_(device),
+        stop_(stop),
+        observer_(observer),
+        dataset_(load_dataset(config.data)),
+        trainer_(config.training, dataset_, device) {
+    config_.training.spec = trainer_.flow().spec();
+    if (resume) {
+      trainer_.restore(read_safetensors(folder.last()), folder.last());
+      best_ = best_on_disk();
+    } else {
+      folder.create(config_);
+      save_checkpoint();
+    }
+    metrics_.emplace(folder.metrics(), trainer_.steps_done(), trainer_.position());
+    events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);
+  }
+
+  RunSummary run() {
+    observer_.message((trainer_.steps_done() > 0 ? "resuming at step " + std::to_string(trainer_.steps_done()) + ": "
+                                                 : std::string()) +
+                      std::to_string(dataset_.train.count - int(trainer_.validation_set().index.size())) +
+                      " training and " + std::to_string(trainer_.validation_set().index.size()) +
+                      " validation images, run folder " + folder_.path());
+    draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
+    last_snapshot_ = Clock::now();
+    bool validated = false;
+    while (trainer_.epoch() < config_.training.epochs) {
+      if (trainer_.epoch_done()) {
+        validated = close_epoch();
+        if (!validated) return finish_interrupted();
+        continue;
+      }
+      if (stop_) return finish_interrupted();
+      if (limit_reached()) break;
+      train_one_step();
+      validated = false;
+      if (seconds_since(last_snapshot_) > kSnapshotSeconds) take_snapshot();
+    }
+    return finish(validated);
+  }
+
+ private:
+  std::int64_t last_step() const {
+    return limits_.max_steps > 0 ? std::min(limits_.max_steps, trainer_.total_steps()) : trainer_.total_steps();
+  }
+
+  bool limit_reached() const {
+    if (trainer_.steps_done() >= last_step()) return true;
+    return limits_.max_minutes > 0 && seconds_since(start_) + closing_seconds() > 60 * limits_.max_minutes;
+  }
+
+  /// What is kept free at the end of a run with a time limit.
+  double closing_seconds() const {
+    if (limits_.max_minutes <= 0) return std::max(kClosingSeconds, kClosingShare * seconds_since(start_));
+    return kClosingShare * 60 * limits_.max_minutes;
+  }
+
+  void train_one_step() {
+    const Clock::time_point begin = Clock::now();
+    const double lr = trainer_.learning_rate();
+    const StepResult result = trainer_.step();
+    const double seconds = seconds_since(begin);
+    // A running mean: one step's time jumps about on a shared machine.
+    step_seconds_ =
+        step_seconds_ == 0 || steps_here_ < kStepsBeforeEstimate ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
+    ++steps_here_;
+    const std::int64_t step = trainer_.steps_done();
+    const double rate = config_.training.batch_size / step_seconds_;
+    metrics_->write({step, trainer_.epoch() + 1, result.bits_per_dim, {}, result.gradient_norm, lr, rate});
+    events_->add_scalar("train_bpd", step, float(result.bits_per_dim));
+    events_->add_scalar("gradient_norm", step, float(result.gradient_norm));
+    events_->add_scalar("learning_rate", step, float(lr));
+    events_->add_scalar("images_per_second", step, float(rate));
+    events_->flush();
+    if (steps_here_ == kStepsBeforeEstimate) say_what_a_full_run_takes();
+    double eta = double(last_step() - step) * step_seconds_;
+    if (limits_.max_minutes > 0) eta = std::min(eta, 60 * limits_.max_minutes - seconds_since(start_));
+    observer_.progress({"training", step, trainer_.total_steps(), trainer_.epoch() + 1, config_.training.epochs,
+                        result.bits_per_dim, result.gradient_norm, rate, std::max(eta, 0.0)});
+  }
+
+  void say_what_a_full_run_takes() {
+    const std::int64_t left = trainer_.total_steps() - trainer_.steps_done();
+    char text[256];
+    std::snprintf(text, sizeof text,
+                  "%.2f s per step: the full run of %d epochs (%lld steps left) would take about %s on this machine. "
+                  "Ctrl-C stops safely at any time%s.",
+                  step_seconds_, config_.training.epochs, static_cast<long long>(left),
+                  duration_text(double(left) * step_seconds_).c_str(),
+                  limits_.max_minutes > 0 ? "" : "; --max-minutes 10 shows digits forming");
+    observer_.message(text);
+  }
+
+  /// Validates, keeps the best weights and moves on; false if stopped on the way.
+  bool close_epoch() {
+    const std::int64_t step = trainer_.steps_done();
+    const int epoch = trainer_.epoch() + 1;
+    save_checkpoint();
+    const double train = trainer_.epoch_bits_per_dim();
+    const Score score = validate(trainer_.validation_set().index.size());
+    if (stop_) return false;
+    validation_ = score;
+    metrics_->write({step, epoch, {}, score.bits_per_dim, {}, {}, {}});
+    events_->add_scalar("val_bpd", step, float(score.bits_per_dim));
+    keep_if_best(score);
+    char text[160];
+    std::snprintf(text, sizeof text, "epoch %d: training %.4f, validation %.4f bits/dim%s", epoch, train,
+                  score.bits_per_dim, best_ == score.bits_per_dim ? " (best)" : "");
+    observer_.message(text);
+    trainer_.start_next_epoch();
+    take_snapshot();
+    return true;
+  }
+
+  Score validate(std::size_t count) {
+    ImageSet set = trainer_.validation_set();
+    set.restrict_to(0, std::int64_t(count));
+    return score(trainer_.flow(), set, {config_.training.seed, NoisePurpose::kValidation, 0}, "validation");
+  }
+
+  /// One noise sample per image: the bound that training lowers.
+  Score score(Flow& flow, const ImageSet& set, NoiseStream noise, const std::string& phase) {
+    const Clock::time_point begin = Clock::now();
+    const Evaluation result = evaluate(flow, set, {1, kScoringBatch, noise}, [&](std::size_t done) {
+      const double rate = double(done) / seconds_since(begin);
+      observer_.progress({phase, std::int64_t(done), std::int64_t(set.index.size()), trainer_.epoch() + 1,
+                          config_.training.epochs, 0, 0, rate, double(set.index.size() - done) / rate});
+      return !stop_;
+    });
+    return {result.bits_per_dim, result.standard_error, result.images};
+  }
+
+  void keep_if_best(const Score& score) {
+    if (best_ && *best_ <= score.bits_per_dim) return;
+    SafetensorsFile file{model_metadata(trainer_.flow().spec()),
+                         export_parameters(trainer_.flow().parameters(), trainer_.flow().parameters().values())};
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof text, score.bits_per_dim).ptr;
+    file.metadata[kValidationKey] = std::string(text, end);
+    file.metadata["step"] = std::to_string(trainer_.steps_done());
+    write_safetensors(folder_.best(), file);
+    best_ = score.bits_per_dim;
+  }
+
+  std::optional<double> best_on_disk() const {
+    if (!std::filesystem::exists(folder_.best())) return std::nullopt;
+    const SafetensorsFile file = read_safetensors(folder_.best());
+    const auto found = file.metadata.find(kValidationKey);
+    if (found == file.metadata.end()) return std::nullopt;
+    double value = 0;
+    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+    return value;
+  }
+
+  void take_snapshot() {
+    save_checkpoint();
+    draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
+    last_snapshot_ = Clock::now();
+  }
+
+  void save_checkpoint() { write_safetensors(folder_.last(), trainer_.checkpoint()); }
+
+  void draw_samples(Flow& flow, const std::string& path) {
+    const std::vector<std::uint8_t> images = flow.sample({.count = kSampleCount, .seed = config_.training.seed});
+    const Grid grid = make_grid(images.data(), kSampleCount, flow.spec().height, flow.spec().width, {.zoom = 2});
+    const std::vector<std::byte> png = encode_png(grid);
+    write_file_atomically(path, png);
+    if (events_) {
+      events_->add_image("samples", trainer_.steps_done(), grid.rows, grid.cols, png);
+      events_->flush();
+    }
+    samples_ = path;
+  }
+
+  RunSummary finish_interrupted() {
+    take_snapshot();
+    return {true, trainer_.steps_done(), {}, {}, samples_};
+  }
+
+  /// The closing scores: of all images after a full run; otherwise of as many as fit the time kept for them.
+  RunSummary finish(bool validated) {
+    if (!validated) take_snapshot();
+    const bool complete = trainer_.epoch() >= config_.training.epochs;
+    const ImageSet test = select_images(dataset_, Subset::kTest, config_.training.seed);
+    const std::size_t validation_size = trainer_.validation_set().index.size();
+    std::size_t affordable = std::max(validation_size, test.index.size());
+    if (!complete) {
+      const double budget = closing_seconds() * 0.9 / (validated ? 1 : 2);  // the last tenth is for loading and samples
+      const double ms = scoring_ms(trainer_.flow(), kScoringBatch, 1);
+      const double batches = std::max(1.0, budget * 1000 / ms);
+      affordable = std::size_t(std::min(batches * kScoringBatch, 1e9));
+    }
+    if (!validated && !stop_) {
+      const Score score = validate(std::min(affordable, validation_size));
+      validation_ = score;
+      // A score of fewer images is no match for a full one: it only counts if there is no other.
+      if (!stop_ && (score.images == validation_size || !best_)) keep_if_best(score);
+    }
+    if (stop_) return {true, trainer_.steps_done(), {}, {}, samples_};
+
+    Flow best = Flow::load(folder_.best(), device_);
+    ImageSet some = test;
+    some.restrict_to(0, std::int64_t(std::min(affordable, test.index.size())));
+    const Score test_score = score(best, some, {config_.training.seed, NoisePurpose::kScoring, 0}, "test");
+    draw_samples(best, folder_.path() + "/samples/best.png");
+    return {bool(stop_), trainer_.steps_done(), validation_, test_score, samples_};
+  }
+
+  const Clock::time_point start_ = Clock::now();
+  RunConfig config_;
+  const RunFolder& folder_;
+  const RunLimits& limits_;
+  Device device_;
+  const std::atomic<bool>& stop_;
+  TrainingObserver& observer_;
+  Dataset dataset_;
+  Trainer trainer_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<EventFile> events_;
+  std::optional<double> best_;       ///< validation bits/dim of best.safetensors
+  std::optional<Score> validation_;  ///< the last one
+  std::string samples_;
+  Clock::time_point last_snapshot_;
+  double step_seconds_ = 0;
+  int steps_here_ = 0;
+};
+
+}  // namespace
+
+RunSummary run_training(RunConfig config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+                        const std::atomic<bool>& stop, TrainingObserver& observer) {
+  return Run(config, folder, resume, limits, device, stop, observer).run();
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,99 @@
+// Adam against hand-computed steps and a PyTorch run; the gradient norm and its clipping.
+#include "kernels/optimizer.h"
+#include "tests/support/kernel_testing.h"
+
+namespace flowsmith::testing {
+namespace {
+
+TEST_CASE("the first Adam steps by hand") {
+  AdamOptions options;
+  options.lr = 0.1;
+  options.eps = 0.5;
+  std::vector<double> param{1}, m{0}, v{0};
+  // m = 0.1 * 2, v = 0.001 * 4; corrected 2 and 4: 0.1 * 2 / (2 + 0.5).
+  std::vector<double> grad{4};
+  adam_step(param.data(), m.data(), v.data(), grad.data(), 0.5, 1, options, 1, Reference{});
+  CHECK(m[0] == Approx(0.2).epsilon(1e-14));
+  CHECK(v[0] == Approx(0.004).epsilon(1e-14));
+  CHECK(param[0] == Approx(0.92).epsilon(1e-14));
+  // m = 0.9*0.2 + 0.1*(-1) = 0.08, corrected by 0.19; v = 0.999*0.004 + 0.001 = 0.004996, corrected by 0.001999.
+  grad = {-1};
+  adam_step(param.data(), m.data(), v.data(), grad.data(), 1, 2, options, 1, Reference{});
+  CHECK(m[0] == Approx(0.08).epsilon(1e-14));
+  CHECK(v[0] == Approx(0.004996).epsilon(1e-14));
+  CHECK(param[0] == Approx(0.92 - 0.1 * (0.08 / 0.19) / (std::sqrt(0.004996 / 0.001999) + 0.5)).epsilon(1e-12));
+}
+
+// torch.optim.Adam (PyTorch 1.13) after torch.nn.utils.clip_grad_norm_ with max_norm 1, in float64.
+TEST_CASE("three clipped Adam steps are PyTorch's") {
+  const Inputs grads{{0.3, -2.0, 1e-4}, {-0.1, -1.0, 4.0}, {0.7, 0.25, -3.0}};
+  const Inputs want{{0.49000000067412525, -1.2400000001011189, 1.9900020219669263},
+                    {0.48458821492359316, -1.2317195395310168, 1.9825603124005124},
+                    {0.476952338192753, -1.2258452266671436, 1.9830154553961161}};
+  AdamOptions options;
+  options.lr = 0.01;
+  std::vector<double> param{0.5, -1.25, 2.0}, m(3), v(3);
+  std::vector<float> param_f{0.5f, -1.25f, 2.0f}, m_f(3), v_f(3);
+  for (int step = 0; step < 3; ++step) {
+    const double norm = std::sqrt(squared_norm(grads[step].data(), 3, Reference{}));
+    const double factor = clip_factor(norm, 1);
+    adam_step(param.data(), m.data(), v.data(), grads[step].data(), factor, step + 1, options, 3, Reference{});
+    CHECK(relative_error(param, want[step]) < 1e-15);
+    const std::vector<float> grad_f(grads[step].begin(), grads[step].end());
+    adam_step(param_f.data(), m_f.data(), v_f.data(), grad_f.data(), factor, step + 1, options, 3, Cpu{});
+    CHECK(relative_error(param_f, want[step]) < 2e-7);  // one float rounding of the parameter per step
+  }
+  CHECK(relative_error(m, std::vector<double>{0.03248188881946904, -0.09383683987200962, -0.009773844713882748}) <
+        1e-14);
+  CHECK(relative_error(v, std::vector<double>{7.384362092751611e-05, 0.0010413120460342755, 0.0018818432145361402}) <
+        1e-14);
+}
+
+TEST_CASE("clip_factor") {
+  CHECK(clip_factor(0.5, 1) == 1);
+  CHECK(clip_factor(0, 1) == 1);
+  CHECK(clip_factor(4, 1) == Approx(0.25 / (1 + 0.25e-6)).epsilon(1e-15));
+  CHECK(clip_factor(1e9, 0) == 1);
+  CHECK(clip_factor(1e9, -1) == 1);
+  CHECK(clip_factor(std::numeric_limits<double>::infinity(), 1) == 0);
+  CHECK(std::isnan(clip_factor(NAN, 1)));
+}
+
+TEST_CASE("squared_norm is finite exactly if every element is") {
+  const auto run = [](auto backend) {
+    std::vector<float> x(9001, std::numeric_limits<float>::max());
+    CHECK(std::isfinite(squared_norm(x.data(), x.size(), backend)));
+    for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+      for (std::size_t at : {0, 4095, 4096, 9000}) {
+        std::vector<float> y(9001, 1.0f);
+        y[at] = bad;
+        CHECK_FALSE(std::isfinite(squared_norm(y.data(), y.size(), backend)));
+      }
+    }
+    CHECK(squared_norm(x.data(), 0, backend) == 0);
+  };
+  run(Reference{});
+  run(Cpu{});
+  const std::vector<double> x{3, 4};
+  CHECK(squared_norm(x.data(), 2, Reference{}) == 25);
+}
+
+TEST_CASE("cpu optimizer agrees with the reference") {
+  for (std::size_t size : {1, 3, 31, 257, 4095, 4097, 40001}) {
+    const auto grad = random_normal<float>(size, 1);
+    check_cpu([&](auto backend) { return outputs(std::vector<double>{squared_norm(grad.data(), size, backend)}); },
+              1e-14);  // sums of doubles in another order
+    const auto adam = [&](auto backend) {
+      auto param = random_normal<float>(size, 2), m = random_normal<float>(size, 3, 0.1);
+      auto v = random_uniform<float>(size, 4);
+      for (int step = 1; step <= 5; ++step) {
+        adam_step(param.data(), m.data(), v.data(), grad.data(), 0.3, step, AdamOptions{}, size, backend);
+      }
+      return outputs(param, m, v);
+    };
+    check_cpu(adam, 1e-6);  // five steps of a few float roundings; the reference computes in double
+  }
+}
+
+}  // namespace
+}  // namespace flowsmith::testing
