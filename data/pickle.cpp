@@ -170,26 +170,26 @@ class Reader {
     push(Kind::kGlobal).text = name;
   }
 
-  // Calls become data: an empty dict, or the description of a tensor.
+  // Calls become data: an empty dict, or the description of a tensor. It refers to its arguments and does not copy
+  // them: a small file could otherwise name one long tuple a million times.
   void reduce() {
-    const PickleValue& arguments = pickle_.values[pop()];
+    const Index arguments = pop();
     const PickleValue& callee = pickle_.values[pop()];
-    if (callee.kind != Kind::kGlobal || arguments.kind != Kind::kTuple) refuse("its pickle calls something unknown");
-    if (callee.text == kOrderedDict && arguments.items.empty()) {
+    const PickleValue& tuple = pickle_.values[arguments];
+    if (callee.kind != Kind::kGlobal || tuple.kind != Kind::kTuple) refuse("its pickle calls something unknown");
+    if (callee.text == kOrderedDict && tuple.items.empty()) {
       push(Kind::kDict);
     } else if (callee.text == kRebuildTensor) {
-      std::vector<Index> items = arguments.items;
-      push(Kind::kTensor).items = std::move(items);
+      push(Kind::kTensor).items = {arguments};
     } else {
       refuse("its pickle calls " + in_quotes(callee.text) + " in a way that is refused");
     }
   }
 
   void persistent_id() {
-    const PickleValue& id = pickle_.values[pop()];
-    if (id.kind != Kind::kTuple) refuse("its pickle has a persistent id that is no tuple");
-    std::vector<Index> items = id.items;
-    push(Kind::kStorage).items = std::move(items);
+    const Index id = pop();
+    if (pickle_.values[id].kind != Kind::kTuple) refuse("its pickle has a persistent id that is no tuple");
+    push(Kind::kStorage).items = {id};
   }
 
   // torch.save hangs a dict of version numbers on the state_dict, itself a dict; it says nothing about the tensors.

@@ -21,8 +21,8 @@ struct PickleValue {
     kList,
     kDict,
     kGlobal,   ///< a name of the allow-list; text is "module name"
-    kStorage,  ///< a persistent id; items are the parts of its tuple
-    kTensor,   ///< torch._utils._rebuild_tensor_v2(items...), not carried out
+    kStorage,  ///< a persistent id; its one item is a tuple
+    kTensor,   ///< a call of torch._utils._rebuild_tensor_v2, not carried out; its one item is the arguments' tuple
   };
   Kind kind = Kind::kNone;
   std::int64_t integer = 0;

@@ -11,6 +11,7 @@ namespace flowsmith {
 namespace {
 
 constexpr std::int64_t kMaxSide = 65535;  // what common viewers still open
+constexpr std::int64_t kMaxPixels = 1 << 28;
 
 }  // namespace
 
@@ -28,6 +29,9 @@ Grid make_grid(const std::uint8_t* images, int n, int h, int w, const GridOption
     throw Error(
         "a grid of " + std::to_string(n) + " images in " + std::to_string(columns) +
         " columns would exceed 65,535 pixels a side; take fewer images, another number of columns or less zoom");
+  }
+  if ((options.padding + lines * cell_rows) * (options.padding + columns * cell_cols) > kMaxPixels) {
+    throw Error("a grid of " + std::to_string(n) + " images would exceed 256 million pixels; take fewer or less zoom");
   }
   Grid grid;
   grid.rows = static_cast<int>(options.padding + lines * cell_rows);

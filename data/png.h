@@ -24,7 +24,8 @@ struct Grid {
 
 /// Lays `images` (n, h, w) out, min(n, columns) per row, the rest of the last row background. Sides in pixels: with
 /// c = min(n, columns) and r = ceil(n / c), padding + c * (w * zoom + padding) by padding + r * (h * zoom + padding).
-/// Throws Error if a size is not positive (padding: negative) or a side exceeds 65,535 pixels.
+/// Throws Error if a size is not positive (padding: negative) or a side exceeds 65,535
+/// pixels or the whole 2^28.
 Grid make_grid(const std::uint8_t* images, int n, int h, int w, const GridOptions& options = {});
 
 /// The grid as the bytes of an 8-bit greyscale PNG file.

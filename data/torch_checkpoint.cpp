@@ -31,7 +31,9 @@ class Archive {
     int code = 0;
     zip_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
     if (!zip_) {
-      throw Error(what_ + ": it is not a zip file, so no checkpoint of PyTorch 1.6 or later; save it with torch.save");
+      throw Error(
+          what_ +
+          ": it is cut off, or no zip file and so no checkpoint of PyTorch 1.6 or later; save it with torch.save");
     }
     find_prefix();
     if (const auto order = entry("byteorder", 16); order && text(*order) != "little") {
@@ -164,7 +166,8 @@ class CheckpointReader {
   }
 
   // ('storage', torch.FloatStorage, '17', 'cuda:0', 784): a type, the entry data/17, its device, its elements.
-  Storage storage(const PickleValue& id, const std::string& what) {
+  Storage storage(const PickleValue& reference, const std::string& what) {
+    const PickleValue& id = item(reference, 0, Kind::kTuple, what);
     static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {{"torch FloatStorage", "F32"},
                                                                                {"torch DoubleStorage", "F64"},
                                                                                {"torch LongStorage", "I64"},
@@ -198,10 +201,11 @@ class CheckpointReader {
   // _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks): element (i, j, ...) is number
   // offset + i * stride[0] + j * stride[1] + ... of the storage.
   NamedTensor tensor(const std::string& name, const PickleValue& value, const std::string& what) {
-    const Storage from = storage(item(value, 0, Kind::kStorage, what), what);
-    const std::int64_t offset = item(value, 1, Kind::kInt, what).integer;
-    NamedTensor result{name, from.dtype, integers(item(value, 2, Kind::kTuple, what), what), {}};
-    const std::vector<std::int64_t> stride = integers(item(value, 3, Kind::kTuple, what), what);
+    const PickleValue& arguments = item(value, 0, Kind::kTuple, what);
+    const Storage from = storage(item(arguments, 0, Kind::kStorage, what), what);
+    const std::int64_t offset = item(arguments, 1, Kind::kInt, what).integer;
+    NamedTensor result{name, from.dtype, integers(item(arguments, 2, Kind::kTuple, what), what), {}};
+    const std::vector<std::int64_t> stride = integers(item(arguments, 3, Kind::kTuple, what), what);
     if (stride.size() != result.shape.size()) malformed(what, "has not one stride per dimension");
     const std::int64_t count = element_count(result.shape, what);
     const std::size_t size = dtype_size(result.dtype);
@@ -240,10 +244,14 @@ class CheckpointReader {
     std::int64_t at = 0;
     for (std::size_t done = 0; done < to.data.size(); done += run_bytes) {
       std::memcpy(to.data.data() + done, from.data() + static_cast<std::size_t>(at) * size, run_bytes);
+      // Never steps past the last element: a stride of a dimension of 1 may be any number.
       for (std::size_t i = rank; i-- > 0;) {
-        at += stride[i];
-        if (++index[i] < to.shape[i]) break;
-        at -= stride[i] * to.shape[i];
+        if (index[i] + 1 < to.shape[i]) {
+          ++index[i];
+          at += stride[i];
+          break;
+        }
+        at -= stride[i] * index[i];
         index[i] = 0;
       }
     }

@@ -50,7 +50,7 @@ FLOWSMITH_HD inline PhiloxCounter noise_words(NoiseStream stream, std::uint32_t 
 }
 
 /// Uniform on the open interval (0, 1): the midpoint of one of 2^23 equal bins, exact in float, so
-/// that x + u never touches an integer and floor(x + u) gives x back.
+/// that in double x + u never touches an integer and floor(x + u) gives x back.
 FLOWSMITH_HD inline float word_to_uniform(std::uint32_t word) {
   return (float(word >> 9) + 0.5f) * (1.0f / 8388608.0f);
 }

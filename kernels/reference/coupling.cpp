@@ -66,11 +66,11 @@ void coupling_backward(Grad<Z> dz, Grad<S> dst, Grad<S> dscaling_factor, const Z
       return;
     }
     const CouplingScale<Z> scale = coupling_scale(Z(st[s_at]), std::exp(Z(scaling_factor[k])));
-    const Z e = std::exp(scale.s);
-    const Z ds = dz_out[i] * (z[i] + Z(st[t_at])) * e + Z(dlogdet[n]);
-    if (dz) dz.write(i, dz_out[i] * e);
+    const Z dt = dz_out[i] * std::exp(scale.s);
+    const Z ds = dt * (z[i] + Z(st[t_at])) + Z(dlogdet[n]);
+    if (dz) dz.write(i, dt);  // z and t enter only as z + t
     if (dst) dst.write(s_at, S(ds * scale.ds_raw));
-    if (dst) dst.write(t_at, S(dz_out[i] * e));
+    if (dst) dst.write(t_at, S(dt));
     dscaling_sum[k] += ds * scale.dscaling;
   });
   for (int k = 0; dscaling_factor && k < shape.c; ++k) dscaling_factor.write(k, S(dscaling_sum[k]));

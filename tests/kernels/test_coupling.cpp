@@ -190,7 +190,7 @@ TEMPLATE_TEST_CASE("cpu coupling agrees with the reference", "", float, double) 
                             scaling_factor.data(), shape, mask, backend);
           return outputs(dz, dst, dscaling);
         };
-        check_cpu(backward, 1e-6);  // products of float in another order
+        check_cpu(backward, 1e-6);  // the same terms; a gradient is rounded to float once
       }
     }
   }

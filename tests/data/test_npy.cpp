@@ -1,0 +1,148 @@
+#include "data/npy.h"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <filesystem>
+
+#include "engine/file.h"
+#include "tests/support/error_of.h"
+#include "tests/support/temp_dir.h"
+
+namespace flowsmith {
+namespace {
+
+using Catch::Contains;
+
+// A .npy file with this header, padded as NumPy pads it.
+std::string npy_bytes(std::string header, const std::string& data, int version = 1) {
+  const std::size_t before = version == 1 ? 10 : 12;
+  while ((before + header.size() + 1) % 64 != 0) header += ' ';
+  header += '\n';
+  std::string bytes = "\x93NUMPY";
+  bytes += static_cast<char>(version);
+  bytes += '\0';
+  for (std::size_t i = 0; i < (version == 1 ? 2 : 4); ++i) bytes += static_cast<char>(header.size() >> (8 * i) & 0xff);
+  return bytes + header + data;
+}
+
+std::string complaint(const std::string& bytes) {
+  TempDir dir;
+  write_file_atomically(dir.file("bad.npy"), bytes);
+  const std::string message = error_of([&] { read_npy(dir.file("bad.npy")); });
+  CHECK_THAT(message, Contains("bad.npy"));
+  return message;
+}
+
+std::string header_complaint(const std::string& header) { return complaint(npy_bytes(header, "abcdef")); }
+
+template <class T>
+void check_round_trip(const std::vector<std::int64_t>& shape, const std::vector<T>& values) {
+  TempDir dir;
+  write_npy<T>(dir.file("a.npy"), shape, values);
+  const NamedTensor read = read_npy(dir.file("a.npy"));
+  CHECK(read.name == "a.npy");
+  CHECK(read.shape == shape);
+  CHECK(std::vector<T>(read.as<T>().begin(), read.as<T>().end()) == values);
+}
+
+TEST_CASE("arrays written as .npy are read back", "[npy]") {
+  check_round_trip<std::uint8_t>({2, 1, 3}, {0, 1, 2, 253, 254, 255});
+  check_round_trip<float>({2}, {1.5f, -0.0f});
+  check_round_trip<double>({}, {0.1});
+  check_round_trip<double>({0, 4}, {});
+}
+
+TEST_CASE(".npy files are byte for byte those of numpy.save", "[npy]") {
+  TempDir dir;
+  write_npy<std::uint8_t>(dir.file("a"), std::vector<std::int64_t>{2, 3}, std::vector<std::uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'});
+  CHECK(read_text_file(dir.file("a"), 1000) ==
+        npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef"));
+  write_npy<float>(dir.file("b"), std::vector<std::int64_t>{1}, std::vector<float>{1.0f});
+  CHECK(read_text_file(dir.file("b"), 1000) == npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
+                                                         std::string("\0\0\x80\x3f", 4)));
+}
+
+TEST_CASE("every header that NumPy may write is understood", "[npy]") {
+  TempDir dir;
+  const auto shape_of = [&](const std::string& bytes) {
+    write_file_atomically(dir.file("a"), bytes);
+    return read_npy(dir.file("a")).shape;
+  };
+  using Shape = std::vector<std::int64_t>;
+  CHECK(shape_of(npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef", 2)) == Shape{2, 3});
+  CHECK(shape_of(npy_bytes("{\"shape\":(6,),\"fortran_order\":True,\"descr\":\"|u1\"}", "abcdef")) == Shape{6});
+  CHECK(shape_of(npy_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", "12345678")) == Shape{});
+  CHECK(shape_of(npy_bytes("{ 'descr' : '|u1' , 'fortran_order' : False , 'shape' : ( 1 , 6 , ) }", "abcdef")) ==
+        Shape{1, 6});
+}
+
+TEST_CASE(".npy files of another kind are refused with the remedy", "[npy]") {
+  const std::string good = npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef");
+  CHECK_THAT(complaint(""), Contains("not a .npy file"));
+  CHECK_THAT(complaint("PK\x03\x04 an .npz file"), Contains("not a .npy file"));
+  CHECK_THAT(complaint(npy_bytes("{}", "", 3)), Contains("version"));
+  CHECK_THAT(complaint(good + "g"), Contains("7 bytes of data, not those of U8 (2, 3)"));
+  const auto of_type = [](const std::string& descr) {
+    return header_complaint("{'descr': " + descr + ", 'fortran_order': False, 'shape': (2, 3), }");
+  };
+  CHECK_THAT(of_type("'>f4'"), Contains("'>f4'") && Contains("astype"));
+  CHECK_THAT(of_type("'<i8'"), Contains("'<i8'") && Contains("astype"));
+  CHECK_THAT(of_type("'|O'"), Contains("'|O'"));
+  CHECK_THAT(of_type("[('x', '<f4')]"), Contains("records"));
+  CHECK_THAT(header_complaint("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }"),
+             Contains("Fortran order") && Contains("ascontiguousarray"));
+}
+
+TEST_CASE(".npy shapes must be those of the data", "[npy]") {
+  const auto of_shape = [](const std::string& shape) {
+    return header_complaint("{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }");
+  };
+  CHECK_THAT(of_shape("(2, 4)"), Contains("6 bytes of data, not those of U8 (2, 4)"));
+  CHECK_THAT(of_shape("(1000000000000,)"), Contains("6 bytes of data"));
+  CHECK_THAT(of_shape("(4294967296, 4294967296)"), Contains("impossible shape"));
+  for (const char* shape : {"(-6,)", "(6)", "6", "(6.0,)", "(2 3)", "(2,, 3)", "(,)", "(99999999999999999999,)", "('6',)",
+                            "(6", "[6]", "(0x6,)"}) {
+    INFO(shape);
+    CHECK_THAT(of_shape(shape), Contains("its header is not one of a .npy array"));
+  }
+  std::string many = "(";
+  for (int i = 0; i < 33; ++i) many += "1, ";
+  CHECK_THAT(of_shape(many + ")"), Contains("its header is not one"));
+}
+
+TEST_CASE("malformed .npy headers are refused", "[npy]") {
+  const std::string d = "'descr': '|u1'", f = "'fortran_order': False", s = "'shape': (2, 3)";
+  for (const std::string& header :
+       {std::string(""), std::string("{}"), "{" + d + ", " + f + "}", "{" + d + ", " + s + "}", "{" + f + ", " + s + "}",
+        "{" + d + ", " + d + ", " + f + ", " + s + "}", "{" + d + ", " + f + ", " + s + ", 'more': 1}",
+        "{" + d + " " + f + ", " + s + "}", "{" + d + ", " + f + ", " + s, "{" + d + ", " + f + ", " + s + "} + 1",
+        "{" + d + ", 'fortran_order': 0, " + s + "}", "{'descr': |u1, " + f + ", " + s + "}",
+        "{'descr': '|u1\", " + f + ", " + s + "}", "{,}", "__import__('os').system('true')"}) {
+    INFO(header);
+    CHECK_THAT(header_complaint(header), Contains("its header is not one of a .npy array"));
+  }
+  std::string bytes = npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef", 2);
+  bytes[10] = '\x7f';  // a header of 8 MB
+  CHECK_THAT(complaint(bytes), Contains("header is too long"));
+}
+
+TEST_CASE(".npy files cut anywhere are refused", "[npy]") {
+  for (const int version : {1, 2}) {
+    const std::string whole =
+        npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef", version);
+    for (std::size_t size = 0; size < whole.size(); ++size) complaint(whole.substr(0, size));
+  }
+}
+
+TEST_CASE("arrays that do not fit their shape are not written", "[npy]") {
+  TempDir dir;
+  const std::vector<float> values(5);
+  CHECK_THAT(error_of([&] { write_npy<float>(dir.file("a"), std::vector<std::int64_t>{2, 3}, values); }),
+             Contains("5 values for the shape (2, 3)"));
+  CHECK_THAT(error_of([&] { write_npy<float>(dir.file("none/a"), std::vector<std::int64_t>{5}, values); }),
+             Contains("none/a"));
+  CHECK_FALSE(std::filesystem::exists(dir.file("a")));
+}
+
+}  // namespace
+}  // namespace flowsmith

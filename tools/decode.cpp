@@ -1,0 +1,53 @@
+// flow-decode: all latents of a flow back to images.
+#include "data/npy.h"
+#include "models/latents_file.h"
+#include "tools/progress.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr int kPiece = 64;
+
+int decode(const cxxopts::ParseResult& options) {
+  for (const char* const name : {"weights", "latents", "out"}) {
+    if (options.count(name) == 0) throw Error("--" + std::string(name) + " is missing: name a file");
+  }
+  set_thread_count(options["threads"].as<int>());
+  Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
+  const std::string path = options["latents"].as<std::string>();
+  const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
+  std::vector<std::uint8_t> images;
+  CountProgress progress("decoding", batch.n);
+  for (int begin = 0; begin < batch.n; begin += kPiece) {
+    const int n = std::min(kPiece, batch.n - begin);
+    Latents some = batch.latents;
+    for (std::size_t k = 0; k < some.size(); ++k) {
+      const std::size_t per_image = std::size_t(some[k].h) * some[k].w * some[k].c;
+      const auto first = batch.latents[k].values.begin() + begin * per_image;
+      some[k].values.assign(first, first + n * per_image);
+    }
+    const std::vector<std::uint8_t> piece = flow.decode(some, n);
+    images.insert(images.end(), piece.begin(), piece.end());
+    progress.update(begin + n);
+  }
+  const std::string out = options["out"].as<std::string>();
+  const std::int64_t dims[] = {batch.n, flow.spec().height, flow.spec().width};
+  write_npy<std::uint8_t>(out, dims, images);
+  std::printf("%d images decoded: %s\n", batch.n, out.c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options("flow decode", "Turns the latents of flow encode back into the same images.\n");
+  options.add_options()
+      ("weights", "Weight file that made the latents", cxxopts::value<std::string>())
+      ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
+      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
+      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
+      ("out", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>());
+  return flowsmith::run_tool("flow decode", options, argc, argv, flowsmith::decode);
+}

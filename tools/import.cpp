@@ -1,0 +1,36 @@
+// flow-import: the tutorial's PyTorch checkpoints to weight files.
+#include "data/torch_checkpoint.h"
+#include "models/weights.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+namespace {
+
+int import(const cxxopts::ParseResult& options) {
+  if (options.count("in") == 0 || options.count("out") == 0) {
+    throw Error("two files are needed: flow import IN.ckpt OUT.safetensors");
+  }
+  const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
+  const SafetensorsFile file{{}, read_torch_checkpoint(in)};
+  Flow flow(recognise_model(file, in));
+  load_weights(flow, file, in);
+  flow.save(out);
+  std::printf("%s, edition %s, %zu parameters: %s\n", architecture_name(flow.spec().architecture).c_str(),
+              edition_name(flow.spec().edition).c_str(), flow.parameters().element_count(), out.c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options("flow import",
+                           "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the\n"
+                           "checkpoint is executed.\n");
+  options.add_options()
+      ("in", "PyTorch checkpoint", cxxopts::value<std::string>())
+      ("out", "Weight file to write", cxxopts::value<std::string>());
+  options.parse_positional({"in", "out"});
+  options.positional_help("IN.ckpt OUT.safetensors");
+  return flowsmith::run_tool("flow import", options, argc, argv, flowsmith::import);
+}

@@ -1,0 +1,44 @@
+// flow-parity: replays training steps on given inputs, to hold the engine against another.
+#include "models/parity.h"
+#include "tools/progress.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+namespace {
+
+int parity(const cxxopts::ParseResult& options) {
+  if (options.count("in") == 0 || options.count("out") == 0) {
+    throw Error("two files are needed: flow parity IN.safetensors OUT.safetensors");
+  }
+  set_thread_count(options["threads"].as<int>());
+  const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
+  CountProgress progress("replaying step", 1);
+  const SafetensorsFile result =
+      replay(read_safetensors(in), in, parse_device(options["device"].as<std::string>()), [&](int done, int steps) {
+        progress.set_total(steps);
+        progress.update(done);
+      });
+  write_safetensors(out, result);
+  std::printf("%zu steps replayed: %s\n", result.find("loss")->as<float>().size(), out.c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options("flow parity",
+                           "Replays training steps on given images, noise and weights.\n\n"
+                           "IN: metadata model, edition, lr, clip_norm; tensors images U8 [S,B,1,H,W], noise F32\n"
+                           "[S,B,1,H,W] (uniform dequantization noise), and the weights by name.\n"
+                           "OUT: log_prob F32 [S,B], loss F32 [S], grad_norm F32 [S], z.final F32 [B,C,H,W] of the\n"
+                           "first step, and the weights after S Adam steps.\n");
+  options.add_options()
+      ("in", "Input file", cxxopts::value<std::string>())
+      ("out", "Output file", cxxopts::value<std::string>())
+      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
+      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"));
+  options.parse_positional({"in", "out"});
+  options.positional_help("IN.safetensors OUT.safetensors");
+  return flowsmith::run_tool("flow parity", options, argc, argv, flowsmith::parity);
+}
