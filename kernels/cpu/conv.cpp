@@ -43,9 +43,13 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
     const cpu::PaddedImage image =
         cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_out, border)),
                        dy + n * shape.y().image_size(), shape.h, shape.w, shape.c_out, border, false);
-    const cpu::ConvOutput output{dx.data + n * x_size, std::ptrdiff_t(shape.w) * shape.x_channels(),
-                                 shape.concat_elu ? x + n * x_size : nullptr, nullptr,
-                                 dx.mode == GradMode::kAccumulate};
+    cpu::ConvOutput output{dx.data + n * x_size, std::ptrdiff_t(shape.w) * shape.x_channels()};
+    if (shape.concat_elu) {
+      static thread_local cpu::Scratch elu;
+      output.elu = cpu::pad_image(elu.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, 0)), x + n * x_size,
+                                  shape.h, shape.w, shape.x_channels(), 0, true);
+    }
+    output.accumulate = dx.mode == GradMode::kAccumulate;
     cpu::conv_image(output, image, plan, packed);
   }
 }

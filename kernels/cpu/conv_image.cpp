@@ -61,36 +61,42 @@ struct Tiler {
 
   Index out_channels() const { return plan.paired ? plan.c_out / 2 : plan.c_out; }
 
-  /// out = value (+ add) (+ out) at `count` channels from `channel` on.
-  HWY_INLINE void finish(Vector value, const Group& at, int pixel, Index channel, Index count) const {
-    const Index column = at.column + pixel;
-    float* out = output.data + at.row * output.row_stride + column * out_channels() + channel;
-    if (output.add) {
-      const Index dense = (Index(at.row) * input.w + column) * out_channels() + channel;
-      value = hn::Add(value, load_first(output.add + dense, count));
-    }
-    if (output.accumulate) value = hn::Add(load_first(out, count), value);
-    store_first(value, out, count);
-  }
-
-  /// Sends a tile's sums, [pixel][stride], from vector `first` of the channels on, to the output.
-  void finish_group(const float* sums, Index stride, const Group& at, int first, int vectors) const {
+  /// Sends a group's sums, [pixel][kVectors * kLanes], from vector `first` of the channels on, to the output.
+  template <bool kWhole, int kVectors>
+  void finish_group(const float* sums, const Group& at, int first) const {
     const Floats d;
-    for (int pixel = 0; pixel < at.pixels; ++pixel, sums += stride) {
-      if (!plan.paired) {
-        for (int v = 0; v < vectors; ++v) {
-          const Index channel = Index(first + v) * kLanes;
-          finish(hn::Load(d, sums + v * kLanes), at, pixel, channel, out_channels() - channel);
+    const Index channels = out_channels(), channel = Index(plan.paired ? first / 2 : first) * kLanes;
+    const bool accumulate = output.accumulate;
+    float* out = output.data + at.row * output.row_stride + at.column * channels + channel;
+    const float* add = output.add;
+    if (add) add += (Index(at.row) * input.w + at.column) * channels + channel;
+    // out = value (+ add) (+ out)
+    const auto write = [&](Vector value, Index v) HWY_ATTR {
+      const Index count = channels - channel - v;
+      if (add) value = hn::Add(value, load_first<kWhole>(add + v, count));
+      if (accumulate) value = hn::Add(load_first<kWhole>(out + v, count), value);
+      store_first<kWhole>(value, out + v, count);
+    };
+    const float* elu = output.elu.data;
+    if (plan.paired) {
+      elu += (at.row + output.elu.border) * output.elu.row_stride() +
+             Index(at.column + output.elu.border) * output.elu.c + channel;
+    }
+    for (int pixel = 0; pixel < at.pixels; ++pixel) {
+      if (plan.paired) {
+        for (Index v = 0; v + 1 < kVectors; v += 2) {
+          const Index k = v / 2 * kLanes, count = channels - channel - k;
+          const EluPair pair{load_first<kWhole>(elu + k, count), load_first<kWhole>(elu + channels + k, count)};
+          const float* from = sums + v * kLanes;
+          write(elu_pair_gradient(hn::Load(d, from), hn::Load(d, from + kLanes), pair), k);
         }
-        continue;
+        elu += 2 * channels;
+      } else {
+        for (Index v = 0; v < kVectors; ++v) write(hn::Load(d, sums + v * kLanes), v * kLanes);
       }
-      for (int v = 0; v < vectors; v += 2) {
-        const Index channel = Index(first + v) / 2 * kLanes, count = out_channels() - channel;
-        const float* x = output.x + (Index(at.row) * input.w + at.column + pixel) * out_channels() + channel;
-        finish(elu_pair_gradient(hn::Load(d, sums + v * kLanes), hn::Load(d, sums + (v + 1) * kLanes),
-                                 load_first(x, count)),
-               at, pixel, channel, count);
-      }
+      sums += kVectors * kLanes;
+      out += channels;
+      if (add) add += channels;
     }
   }
 
@@ -107,7 +113,14 @@ struct Tiler {
     }
     conv_tile<kGroups, kVectors>(tile, weight, bias, out, direct ? out_channels() : kStride);
     if (direct) return;
-    for (int g = 0; g < kGroups; ++g) finish_group(out[g], kStride, group(first_group + g), first_vector, kVectors);
+    for (int g = 0; g < kGroups; ++g) {
+      const Group at = group(first_group + g);
+      if (out_channels() % kLanes == 0) {
+        finish_group<true, kVectors>(out[g], at, first_vector);
+      } else {
+        finish_group<false, kVectors>(out[g], at, first_vector);
+      }
+    }
   }
 
   template <int kGroups, int kVectors>
@@ -122,12 +135,19 @@ struct Tiler {
 
   template <int kOutputs>
   void run_dots(int first_output, const float* weight, const float* bias) const {
-    HWY_ALIGN float sums[kGroupPixels * kLanes];
+    float sums[kGroupPixels * kOutputs];
     for (int g = 0; g < groups(); ++g) {
       const Group at = group(g);
-      dot_tile<kOutputs>(tile_input(g, 1), weight, plan.packed_row(), plan.kernel, bias, sums, kLanes);
+      dot_tile<kOutputs>(tile_input(g, 1), weight, plan.packed_row(), plan.kernel, bias, sums, kOutputs);
       for (int pixel = 0; pixel < at.pixels; ++pixel) {
-        finish(hn::Load(Floats(), sums + pixel * kLanes), at, pixel, first_output, kOutputs);
+        const Index column = at.column + pixel;
+        float* out = output.data + at.row * output.row_stride + column * plan.c_out + first_output;
+        const float* add =
+            output.add ? output.add + (Index(at.row) * input.w + column) * plan.c_out + first_output : nullptr;
+        for (int o = 0; o < kOutputs; ++o) {
+          const float value = sums[pixel * kOutputs + o] + (add ? add[o] : 0.0f);
+          out[o] = output.accumulate ? out[o] + value : value;
+        }
       }
     }
   }
@@ -141,9 +161,15 @@ void conv_image_impl(const ConvOutput& output, const PaddedImage& input, const C
     for (int o = 0; o < plan.c_out; o += plan.block) {
       const float* weight = packed + o * weights_per_channel;
       switch (HWY_MIN(plan.block, plan.c_out - o)) {
-        case 1: tiler.run_dots<1>(o, weight, bias + o); break;
-        case 2: tiler.run_dots<2>(o, weight, bias + o); break;
-        default: tiler.run_dots<3>(o, weight, bias + o); break;
+        case 1:
+          tiler.run_dots<1>(o, weight, bias + o);
+          break;
+        case 2:
+          tiler.run_dots<2>(o, weight, bias + o);
+          break;
+        default:
+          tiler.run_dots<3>(o, weight, bias + o);
+          break;
       }
     }
     return;
@@ -151,9 +177,15 @@ void conv_image_impl(const ConvOutput& output, const PaddedImage& input, const C
   for (int v = 0; v < plan.vectors; v += plan.block) {
     const float* weight = packed + Index(v) * kLanes * weights_per_channel;
     switch (HWY_MIN(plan.block, plan.vectors - v)) {
-      case 1: tiler.run_block<kMaxGroups, 1>(v, weight, bias + v * kLanes); break;
-      case 2: tiler.run_block<kManyRegisters ? 2 : 1, 2>(v, weight, bias + v * kLanes); break;
-      default: tiler.run_block<1, 3>(v, weight, bias + v * kLanes); break;
+      case 1:
+        tiler.run_block<kMaxGroups, 1>(v, weight, bias + v * kLanes);
+        break;
+      case 2:
+        tiler.run_block<kManyRegisters ? 2 : 1, 2>(v, weight, bias + v * kLanes);
+        break;
+      default:
+        tiler.run_block<1, 3>(v, weight, bias + v * kLanes);
+        break;
     }
   }
 }

@@ -51,12 +51,15 @@ inline std::size_t padded_size(int h, int w, int c, int border) {
 /// receives concat(elu(x), elu(-x)).
 PaddedImage pad_image(float* out, const float* x, int h, int w, int c, int border, bool concat_elu);
 
+/// Zeroes the border of an image with c channels, and nothing else.
+void zero_border(float* out, int h, int w, int c, int border);
+
 /// Where the result goes: data = (accumulate ? data : 0) + add + convolution, the convolution being turned into the
-/// gradient at x of the ELU-concat in a paired plan.
+/// gradient of the ELU-concat in a paired plan.
 struct ConvOutput {
   float* data = nullptr;
   std::ptrdiff_t row_stride = 0;  ///< floats from a row of `data` to the next
-  const float* x = nullptr;       ///< (h,w,c_out/2), paired plans only
+  PaddedImage elu = {};           ///< concat(elu(x), elu(-x)), paired plans only
   const float* add = nullptr;     ///< same size as data without gaps, or null
   bool accumulate = false;
 };

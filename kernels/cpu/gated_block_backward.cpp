@@ -45,7 +45,7 @@ void backward_to_h(float* dr, float* dh, float* sums, const ImageTensors& image,
   static thread_local cpu::Scratch rows_r, rows_dvg, rows_a;
   const int c = pass.shape.c, w = pass.shape.w, h = pass.shape.h;
   const std::ptrdiff_t dh_row = std::ptrdiff_t(w + 2) * c;
-  std::fill_n(dh, cpu::padded_size(h, w, c, 1), 0.0f);
+  cpu::zero_border(dh, h, w, c, 1);
 
   const int step = cpu::gated_block_rows(w);
   float* r = rows_r.reserve(std::size_t(step) * w * c);
@@ -58,13 +58,12 @@ void backward_to_h(float* dr, float* dh, float* sums, const ImageTensors& image,
     cpu::gate_pixels(r, image.x + first, image.vg + 2 * first, pixels, c);
     cpu::layer_norm_gradient_pixels({dr + first}, dgamma, dgamma + c, image.dy + first, r, pass.gamma, pixels, c);
     cpu::gate_gradient_pixels({}, {dvg}, dr + first, image.vg + 2 * first, pixels, c);
+    const cpu::PaddedImage elu_h = cpu::pad_image(a, image.h + first, rows, w, c, 0, true);
     if (pass.wants1) {
-      const cpu::PaddedImage elu_h = cpu::pad_image(a, image.h + first, rows, w, c, 0, true);
       cpu::add_weight_gradient(sums + pass.gradient3.size(), elu_h, dvg, std::ptrdiff_t(w) * 2 * c, pass.gradient1);
     }
     if (pass.wants_dx || pass.wants3) {
-      cpu::conv_image({dh + (row + 1) * dh_row + c, dh_row, image.h + first}, {dvg, rows, w, 2 * c, 0}, pass.data1,
-                      pass.weight1);
+      cpu::conv_image({dh + (row + 1) * dh_row + c, dh_row, elu_h}, {dvg, rows, w, 2 * c, 0}, pass.data1, pass.weight1);
     }
   }
 }
@@ -75,16 +74,15 @@ void backward_image(Grad<float> dx, float* sums, const ImageTensors& image, cons
   float* dr = own_dr.reserve(pass.shape.map().image_size());
   float* dh = padded_dh.reserve(cpu::padded_size(h, w, c, 1));
   backward_to_h(dr, dh, sums, image, pass);
-  if (pass.wants3) {
-    const cpu::PaddedImage input = cpu::pad_image(padded_x.reserve(cpu::padded_size(h, w, pass.gradient3.c_in, 1)),
-                                                  image.x, h, w, c, 1, pass.shape.concat_elu_input);
-    const std::ptrdiff_t dh_row = std::ptrdiff_t(w + 2) * c;
-    cpu::add_weight_gradient(sums, input, dh + dh_row + c, dh_row, pass.gradient3);
-  }
+  const std::ptrdiff_t dh_row = std::ptrdiff_t(w + 2) * c;
+  const bool concat_elu = pass.shape.concat_elu_input;
+  const cpu::PaddedImage input =
+      cpu::pad_image(padded_x.reserve(cpu::padded_size(h, w, pass.gradient3.c_in, 1)), image.x, h, w, c, 1, concat_elu);
+  if (pass.wants3) cpu::add_weight_gradient(sums, input, dh + dh_row + c, dh_row, pass.gradient3);
   if (dx) {
-    const float* x = pass.shape.concat_elu_input ? image.x : nullptr;
-    cpu::conv_image({dx.data, std::ptrdiff_t(w) * c, x, dr, dx.mode == GradMode::kAccumulate}, {dh, h, w, c, 1},
-                    pass.data3, pass.weight3);
+    cpu::conv_image(
+        {dx.data, std::ptrdiff_t(w) * c, concat_elu ? input : cpu::PaddedImage{}, dr, dx.mode == GradMode::kAccumulate},
+        {dh, h, w, c, 1}, pass.data3, pass.weight3);
   }
 }
 
@@ -95,8 +93,7 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockShape shape, Cpu) {
   static thread_local cpu::Scratch weight3, weight1, group_sums;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
-  BackwardPass pass{shape,
-                    cpu::plan_conv(3, conv3.c_out, conv3.c_in, shape.concat_elu_input),
+  BackwardPass pass{shape, cpu::plan_conv(3, conv3.c_out, conv3.c_in, shape.concat_elu_input),
                     cpu::plan_conv(1, conv1.c_out, conv1.c_in, true),
                     cpu::plan_weight_gradient(3, conv3.c_in, conv3.c_out),
                     cpu::plan_weight_gradient(1, conv1.c_in, conv1.c_out)};

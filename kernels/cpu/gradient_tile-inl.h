@@ -22,14 +22,15 @@ struct GradientTile {
   int rows, width;
 };
 
+/// sums: [kScalars][kVectors * kLanes], without gaps.
 template <int kScalars, int kVectors>
-HWY_NOINLINE void gradient_tile(const GradientTile& tile, float* HWY_RESTRICT sums, Index stride) {
+HWY_NOINLINE void gradient_tile(const GradientTile& tile, float* HWY_RESTRICT sums) {
   const Floats d;
   Vector sum[kScalars][kVectors];
 #pragma GCC unroll 24
   for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::LoadU(d, sums + m * stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::LoadU(d, sums + (m * kVectors + v) * kLanes);
   }
   for (int row = 0; row < tile.rows; ++row) {
     const float* HWY_RESTRICT scalars = tile.scalars + row * tile.scalar_row;
@@ -51,7 +52,7 @@ HWY_NOINLINE void gradient_tile(const GradientTile& tile, float* HWY_RESTRICT su
 #pragma GCC unroll 24
   for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[m][v], d, sums + m * stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[m][v], d, sums + (m * kVectors + v) * kLanes);
   }
 }
 

@@ -10,8 +10,6 @@ namespace flowsmith::cpu {
 inline int image_groups(int n) { return std::clamp(n / 8, 1, 32); }
 
 /// First image of group `group`; that of the next group is the end.
-inline int group_begin(int n, int group) {
-  return int(static_cast<long long>(n) * group / image_groups(n));
-}
+inline int group_begin(int n, int group) { return int(static_cast<long long>(n) * group / image_groups(n)); }
 
 }  // namespace flowsmith::cpu

@@ -1,14 +1,14 @@
 // Vectors of floats, and the exponential functions of the flows on them.
 //
-// e^x for x <= 0: x = n*ln2 + r with |r| <= ln2/2, so e^x = 2^n * (1 + q(r)), q(r) = e^r - 1 as r + r^2*p(r). The
+// e^x: x = n*ln2 + r with |r| <= ln2/2, so e^x = 2^n * (1 + q(r)), q(r) = e^r - 1 as r + r^2*p(r). The
 // degree-4 polynomial p is a minimax fit of the relative error of q (1.4e-8). Then e^x - 1 = 2^n*q + (2^n - 1) keeps
 // its digits near 0, where n = 0.
 //
 // Not a number stays not a number: comparisons send it to the branch that computes with it.
+#include <hwy/highway.h>
+
 #include <cstddef>
 #include <cstring>
-
-#include <hwy/highway.h>
 
 #if defined(FLOWSMITH_CPU_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLOWSMITH_CPU_VECTOR_MATH_INL_H_
@@ -26,27 +26,31 @@ using Vector = hn::Vec<Floats>;
 using Index = std::ptrdiff_t;
 inline constexpr int kLanes = int(hn::MaxLanes(Floats()));
 
-/// The first `count` floats at `from`, then zeros; nothing behind them is touched.
+/// The first `count` <= kLanes floats at `from`, then zeros; nothing behind them is touched. kWhole promises that
+/// `count` is kLanes: loops over channels are compiled twice, and the usual one has no partial vectors.
+template <bool kWhole = false>
 HWY_INLINE Vector load_first(const float* from, Index count) {
   const Floats d;
-  if (count >= kLanes) return hn::LoadU(d, from);
+  if (kWhole || count >= kLanes) return hn::LoadU(d, from);
   HWY_ALIGN float lanes[kLanes] = {};
   std::memcpy(lanes, from, std::size_t(count) * sizeof(float));
   return hn::Load(d, lanes);
 }
 
 /// Writes the first `count` lanes and nothing behind them.
+template <bool kWhole = false>
 HWY_INLINE void store_first(Vector v, float* to, Index count) {
   const Floats d;
-  if (count >= kLanes) return hn::StoreU(v, d, to);
+  if (kWhole || count >= kLanes) return hn::StoreU(v, d, to);
   HWY_ALIGN float lanes[kLanes];
   hn::Store(v, d, lanes);
   std::memcpy(to, lanes, std::size_t(count) * sizeof(float));
 }
 
 /// v in the first `count` lanes, zero in the others.
+template <bool kWhole = false>
 HWY_INLINE Vector keep_first(Vector v, Index count) {
-  if (count >= kLanes) return v;
+  if (kWhole || count >= kLanes) return v;
   return hn::IfThenElseZero(hn::FirstN(Floats(), std::size_t(count)), v);
 }
 
@@ -55,32 +59,33 @@ struct Exponential {
   Vector scale, fraction;
 };
 
-/// For x <= 0. Below -87, where e^x leaves the normal floats, it stays at e^-87.
+/// For x <= 87. Below -87, where e^x leaves the normal floats, it stays at e^-87.
 HWY_INLINE Exponential exponential(Vector x) {
   const Floats d;
-  const hn::RebindToSigned<Floats> di;
+  const hn::RebindToUnsigned<Floats> bits;
   const Vector lowest = hn::Set(d, -87.0f);
   x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
-  const auto n = hn::NearestInt(hn::Mul(x, hn::Set(d, 1.44269504f)));
-  const Vector nf = hn::ConvertTo(d, n);
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; the 127 makes it a float's exponent.
+  const Vector magic = hn::Set(d, 12582912.0f + 127.0f);
+  const Vector shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), magic);
+  const Vector n = hn::Sub(shifted, magic);
   // ln 2 in two parts, the first one short enough that n times it is exact.
-  Vector r = hn::NegMulAdd(nf, hn::Set(d, 0.693359375f), x);
-  r = hn::NegMulAdd(nf, hn::Set(d, -2.12194440e-4f), r);
+  Vector r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
   Vector p = hn::Set(d, 1.388248894e-3f);
   p = hn::MulAdd(p, r, hn::Set(d, 8.366691566e-3f));
   p = hn::MulAdd(p, r, hn::Set(d, 4.166720536e-2f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.666654235e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 4.999999813e-1f));
-  const Vector scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127))));
+  const Vector scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(bits, shifted)));
   return {scale, hn::MulAdd(hn::Mul(r, r), p, r)};
 }
 
-/// For x <= 0.
-HWY_INLINE Vector exp_negative(Vector x) {
+HWY_INLINE Vector exp_bounded(Vector x) {
   const Exponential e = exponential(x);
   return hn::MulAdd(e.scale, e.fraction, e.scale);
 }
-HWY_INLINE Vector expm1_negative(Vector x) {
+HWY_INLINE Vector expm1_bounded(Vector x) {
   const Exponential e = exponential(x);
   return hn::MulAdd(e.scale, e.fraction, hn::Sub(e.scale, hn::Set(Floats(), 1.0f)));
 }
@@ -88,31 +93,42 @@ HWY_INLINE Vector expm1_negative(Vector x) {
 struct EluPair {
   Vector positive, negative;  ///< elu(x) and elu(-x)
 };
+/// With e = exp(-|x|) - 1, of whichever of x and -x is below 0: e lies above that one and below the other.
 HWY_INLINE EluPair elu_pair(Vector x) {
-  const Vector zero = hn::Zero(Floats());
-  const Vector e = expm1_negative(hn::Neg(hn::Abs(x)));  // of whichever of x and -x is below 0
-  return {hn::IfThenElse(hn::Gt(x, zero), x, e), hn::IfThenElse(hn::Lt(x, zero), hn::Neg(x), e)};
+  const Vector e = expm1_bounded(hn::Neg(hn::Abs(x)));
+  return {hn::Max(x, e), hn::Max(hn::Neg(x), e)};
+}
+
+/// elu'(x) from elu(x): 1 above 0, elu(x) + 1 below.
+HWY_INLINE Vector elu_derivative(Vector elu) {
+  const Vector one = hn::Set(Floats(), 1.0f);
+  return hn::IfThenElse(hn::Gt(elu, hn::Zero(Floats())), one, hn::Add(elu, one));
 }
 
 /// positive * elu'(x) - negative * elu'(-x).
-HWY_INLINE Vector elu_pair_gradient(Vector positive, Vector negative, Vector x) {
-  const Vector zero = hn::Zero(Floats()), one = hn::Set(Floats(), 1.0f);
-  const Vector e = exp_negative(hn::Neg(hn::Abs(x)));
-  const Vector at_positive = hn::IfThenElse(hn::Gt(x, zero), one, e);
-  const Vector at_negative = hn::IfThenElse(hn::Lt(x, zero), one, e);
-  return hn::NegMulAdd(negative, at_negative, hn::Mul(positive, at_positive));
+HWY_INLINE Vector elu_pair_gradient(Vector positive, Vector negative, EluPair elu) {
+  return hn::NegMulAdd(negative, elu_derivative(elu.negative), hn::Mul(positive, elu_derivative(elu.positive)));
+}
+
+/// 1 / x for x in [1, 1e38]: two Newton steps from the machine's estimate of 8 bits or more, several times faster than
+/// a division.
+HWY_INLINE Vector reciprocal(Vector x) {
+  const Vector two = hn::Set(Floats(), 2.0f);
+  Vector y = hn::ApproximateReciprocal(x);
+  y = hn::Mul(y, hn::NegMulAdd(x, y, two));
+  return hn::Mul(y, hn::NegMulAdd(x, y, two));
 }
 
 struct Sigmoid {
-  Vector value, complement;  ///< sigmoid(x) and 1 - sigmoid(x) = sigmoid(-x), neither of them rounded to 0 by a 1 - 1
+  Vector value, complement;  ///< sigmoid(x) and 1 - sigmoid(x), each to its own last digits
 };
+/// 1 / (1 + e) and e / (1 + e), e = exp(-x).
 HWY_INLINE Sigmoid sigmoid(Vector x) {
-  const Vector one = hn::Set(Floats(), 1.0f);
-  const Vector e = exp_negative(hn::Neg(hn::Abs(x)));
-  const Vector large = hn::Div(one, hn::Add(one, e));
-  const Vector small = hn::Mul(e, large);
-  const auto positive = hn::Gt(x, hn::Zero(Floats()));
-  return {hn::IfThenElse(positive, large, small), hn::IfThenElse(positive, small, large)};
+  const Vector highest = hn::Set(Floats(), 87.0f);
+  const Vector y = hn::Neg(x);
+  const Vector e = exp_bounded(hn::IfThenElse(hn::Gt(y, highest), highest, y));
+  const Vector value = reciprocal(hn::Add(hn::Set(Floats(), 1.0f), e));
+  return {value, hn::Mul(e, value)};
 }
 
 }  // namespace flowsmith::cpu::HWY_NAMESPACE

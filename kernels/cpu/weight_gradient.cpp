@@ -15,7 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 
-using TileFunction = void (*)(const GradientTile&, float*, Index);
+using TileFunction = void (*)(const GradientTile&, float*);
 struct TileSize {
   int scalars, vectors;
   TileFunction run;
@@ -29,12 +29,11 @@ constexpr TileSize tile_size() {
 #if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
 constexpr TileSize kTiles[] = {tile_size<24, 1>(), tile_size<16, 1>(), tile_size<8, 1>(), tile_size<3, 1>(),
                                tile_size<12, 2>(), tile_size<8, 2>(),  tile_size<3, 2>(), tile_size<8, 3>(),
-                               tile_size<3, 3>()};
+                               tile_size<6, 4>(),  tile_size<3, 3>()};
 constexpr int kSwappedVectors = 4;
 #else
-constexpr TileSize kTiles[] = {tile_size<12, 1>(), tile_size<8, 1>(), tile_size<3, 1>(),
-                               tile_size<6, 2>(),  tile_size<4, 2>(), tile_size<3, 2>(),
-                               tile_size<4, 3>(),  tile_size<3, 3>()};
+constexpr TileSize kTiles[] = {tile_size<12, 1>(), tile_size<8, 1>(), tile_size<3, 1>(), tile_size<6, 2>(),
+                               tile_size<4, 2>(),  tile_size<3, 2>(), tile_size<4, 3>(), tile_size<3, 3>()};
 constexpr int kSwappedVectors = 2;
 #endif
 constexpr TileSize kSwappedTiles[] = {tile_size<1, kSwappedVectors>(), tile_size<2, kSwappedVectors>(),
@@ -98,8 +97,9 @@ void add_bias_gradient(float* sums, const float* dy, Index row_stride, int rows,
   }
 }
 
-/// Rows per pass: their pixels stay in the first-level cache while all tiles run over them.
-int rows_per_pass(int width) { return HWY_MAX(1, 56 / width); }
+/// Rows per pass: enough pixels that loading and storing a tile's sums costs little beside them, and few enough that
+/// they stay near while all tiles run over them.
+int rows_per_pass(int width) { return HWY_MAX(1, 112 / width); }
 
 void add_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
                               const WeightGradientPlan& plan) {
@@ -124,20 +124,20 @@ void add_weight_gradient_impl(float* partial, const PaddedImage& input, const fl
   }
 
   const int radius = plan.kernel / 2;
-  const Index lanes = Index(plan.vectors) * kLanes;
   const TileFunction run = find_tile(plan.tile_scalars, plan.tile_vectors, plan.swapped);
   const int step = rows_per_pass(input.w);
   for (int first = 0; first < input.h; first += step) {
-    for (int ky = 0; ky < plan.kernel; ++ky) {
-      // Rows of dy whose input row exists; the others would add zeros.
-      const int begin = HWY_MAX(first, radius - ky);
-      const int end = HWY_MIN(HWY_MIN(first + step, input.h), input.h + radius - ky);
-      if (begin >= end) continue;
-      const float* in = input.data + (begin + ky) * input.row_stride();
-      const float* out = dy + begin * dy_row_stride;
-      for (int m = 0; m < plan.scalars; m += plan.tile_scalars) {
-        const int count = HWY_MIN(plan.tile_scalars, plan.scalars - m);
-        const TileFunction tile_run = count == plan.tile_scalars ? run : find_tile(count, plan.tile_vectors, true);
+    // Kernel rows inside tiles: they read nearly the same channels of the same pixels.
+    for (int m = 0; m < plan.scalars; m += plan.tile_scalars) {
+      const int count = HWY_MIN(plan.tile_scalars, plan.scalars - m);
+      const TileFunction tile_run = count == plan.tile_scalars ? run : find_tile(count, plan.tile_vectors, true);
+      for (int ky = 0; ky < plan.kernel; ++ky) {
+        // Rows of dy whose input row exists; the others would add zeros.
+        const int begin = HWY_MAX(first, radius - ky);
+        const int end = HWY_MIN(HWY_MIN(first + step, input.h), input.h + radius - ky);
+        if (begin >= end) continue;
+        const float* in = input.data + (begin + ky) * input.row_stride();
+        const float* out = dy + begin * dy_row_stride;
         for (int v = 0; v < plan.vectors; v += plan.tile_vectors) {
           GradientTile tile;
           tile.rows = end - begin;
@@ -149,7 +149,7 @@ void add_weight_gradient_impl(float* partial, const PaddedImage& input, const fl
             tile.scalars = in + m, tile.scalar_row = input.row_stride(), tile.scalar_pixel = input.c;
             tile.vectors = out + v * kLanes, tile.vector_row = dy_row_stride, tile.vector_pixel = dy_pixel;
           }
-          tile_run(tile, partial + (Index(ky) * plan.scalars + m) * lanes + v * kLanes, lanes);
+          tile_run(tile, partial + plan.tile_offset(ky, m, v));
         }
       }
     }
@@ -164,17 +164,17 @@ namespace flowsmith::cpu {
 
 namespace {
 
-/// write(i, sum over groups of first[group * stride + i * step]) for i < size, a block at a time so that each group's
+/// write(i, sum over groups of first[group * stride + i]) for i < size, a block at a time so that each group's
 /// memory is walked in order.
 template <class Write>
-void sum_groups(int size, int groups, std::size_t stride, const float* first, std::size_t step, Write write) {
+void sum_groups(int size, int groups, std::size_t stride, const float* first, Write write) {
   constexpr int kBlock = 64;
   for (int begin = 0; begin < size; begin += kBlock) {
     const int count = std::min(kBlock, size - begin);
     float sums[kBlock] = {};
     for (int g = 0; g < groups; ++g) {
-      const float* from = first + g * stride + begin * step;
-      for (int i = 0; i < count; ++i) sums[i] += from[i * step];
+      const float* from = first + g * stride + begin;
+      for (int i = 0; i < count; ++i) sums[i] += from[i];
     }
     for (int i = 0; i < count; ++i) write(begin + i, sums[i]);
   }
@@ -198,20 +198,31 @@ void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* 
                            std::size_t stride, const WeightGradientPlan& plan) {
   if (dbias) write_group_sums(dbias, partials + plan.weight_size(), groups, stride, plan.c_out);
   if (!dweight) return;
-  const std::size_t lanes = std::size_t(plan.vectors) * plan.lanes;
   const int rows = plan.kernel * plan.row_length();
 #pragma omp parallel for schedule(static) if (plan.weight_size() > 16384)
   for (int row = 0; row < rows; ++row) {
     const int ky = row / plan.row_length(), j = row % plan.row_length();
-    const float* first = partials + std::size_t(ky) * plan.scalars * lanes + (plan.swapped ? j : j * lanes);
-    const std::size_t step = plan.swapped ? lanes : 1;
-    sum_groups(plan.c_out, groups, stride, first, step,
-               [&](int o, float sum) { dweight.write(std::size_t(row) * plan.c_out + o, sum); });
+    if (plan.swapped) {
+      const int v = j / plan.lanes / plan.tile_vectors * plan.tile_vectors, width = plan.tile_vectors * plan.lanes;
+      for (int o = 0; o < plan.c_out; ++o) {
+        const int m = o / plan.tile_scalars * plan.tile_scalars;
+        const std::size_t from = plan.tile_offset(ky, m, v) + std::size_t(o - m) * width + (j - v * plan.lanes);
+        sum_groups(1, groups, stride, partials + from,
+                   [&](int, float sum) { dweight.write(std::size_t(row) * plan.c_out + o, sum); });
+      }
+      continue;
+    }
+    const int m = j / plan.tile_scalars * plan.tile_scalars, width = plan.tile_vectors * plan.lanes;
+    for (int o = 0; o < plan.c_out; o += width) {
+      const std::size_t from = plan.tile_offset(ky, m, o / plan.lanes) + std::size_t(j - m) * width;
+      sum_groups(std::min(width, plan.c_out - o), groups, stride, partials + from,
+                 [&](int i, float sum) { dweight.write(std::size_t(row) * plan.c_out + o + i, sum); });
+    }
   }
 }
 
 void write_group_sums(Grad<float> dst, const float* partials, int groups, std::size_t stride, std::size_t size) {
-  sum_groups(int(size), groups, stride, partials, 1, [&](int i, float sum) { dst.write(i, sum); });
+  sum_groups(int(size), groups, stride, partials, [&](int i, float sum) { dst.write(i, sum); });
 }
 
 }  // namespace flowsmith::cpu

@@ -2,14 +2,16 @@
 // and the sum of the partial sums.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cpu/conv_image.h"
 #include "kernels/types.h"
 
 namespace flowsmith::cpu {
 
-/// A partial sum holds [ky][scalar][vector lane], then the bias gradient. Vectors run over the output channels and
-/// scalars over j = (kernel column, input channel), or the other way round where output channels are fewer than the
-/// lanes of a vector.
+/// A partial sum holds [ky][scalar][vector lane], cut into register tiles which follow each other without gaps, then
+/// the bias gradient. Vectors run over the output channels and scalars over j = (kernel column, input channel), or the
+/// other way round where output channels are fewer than the lanes of a vector.
 struct WeightGradientPlan {
   int kernel = 3, c_in = 0, c_out = 0;
   bool swapped = false;
@@ -19,6 +21,12 @@ struct WeightGradientPlan {
 
   int row_length() const { return kernel * c_in; }
   std::size_t weight_size() const { return std::size_t(kernel) * scalars * vectors * lanes; }
+  /// Where the tile of scalars from m on and vectors from v on begins; all tiles of a kernel row before the last row of
+  /// tiles have the full number of scalars.
+  std::size_t tile_offset(int ky, int m, int v) const {
+    const int height = std::min(tile_scalars, scalars - m);
+    return (std::size_t(ky) * scalars * vectors + std::size_t(m) * vectors + std::size_t(height) * v) * lanes;
+  }
   /// A multiple of 16, so that neighbouring partial sums share no cache line.
   std::size_t size() const { return (weight_size() + c_out + lanes + 15) / 16 * 16; }
 };

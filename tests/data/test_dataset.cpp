@@ -17,10 +17,10 @@ using Catch::Contains;
 
 // A folder with a small dataset: three training and two test images of 2 x 1.
 void write_dataset(const TempDir& dir) {
-  write_file_atomically(dir.file("train-images-idx3-ubyte"), idx_bytes(0x803, {3, 2, 1}, "abcdef"));
-  write_file_atomically(dir.file("train-labels-idx1-ubyte.gz"), gzip(idx_bytes(0x801, {3}, "\x01\x02\x03")));
-  write_file_atomically(dir.file("t10k-images-idx3-ubyte.gz"), gzip(idx_bytes(0x803, {2, 2, 1}, "uvwx")));
-  write_file_atomically(dir.file("t10k-labels-idx1-ubyte"), idx_bytes(0x801, {2}, "\x04\x05"));
+  dir.write("train-images-idx3-ubyte", idx_bytes(0x803, {3, 2, 1}, "abcdef"));
+  dir.write("train-labels-idx1-ubyte.gz", gzip(idx_bytes(0x801, {3}, "\x01\x02\x03")));
+  dir.write("t10k-images-idx3-ubyte.gz", gzip(idx_bytes(0x803, {2, 2, 1}, "uvwx")));
+  dir.write("t10k-labels-idx1-ubyte", idx_bytes(0x801, {2}, "\x04\x05"));
 }
 
 // The current folder, put back at the end.
@@ -106,15 +106,15 @@ TEST_CASE("a dataset that is not there or not whole is refused", "[dataset]") {
     CHECK_THAT(complaint(), Contains("no file t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz"));
   }
   SECTION("fewer labels than images") {
-    write_file_atomically(dir.file("t10k-labels-idx1-ubyte"), idx_bytes(0x801, {1}, "\x04"));
+    dir.write("t10k-labels-idx1-ubyte", idx_bytes(0x801, {1}, "\x04"));
     CHECK_THAT(complaint(), Contains("t10k-labels-idx1-ubyte' holds 1 labels for the 2 images"));
   }
   SECTION("train and test images of different size") {
-    write_file_atomically(dir.file("t10k-images-idx3-ubyte.gz"), idx_bytes(0x803, {2, 1, 2}, "uvwx"));
+    dir.write("t10k-images-idx3-ubyte.gz", idx_bytes(0x803, {2, 1, 2}, "uvwx"));
     CHECK_THAT(complaint(), Contains(folder) && Contains("2x1") && Contains("1x2"));
   }
   SECTION("a file that is damaged") {
-    write_file_atomically(dir.file("train-images-idx3-ubyte"), "nonsense");
+    dir.write("train-images-idx3-ubyte", "nonsense");
     CHECK_THAT(complaint(), Contains("train-images-idx3-ubyte'"));
   }
 }

@@ -1,5 +1,3 @@
-#include "data/event_file.h"
-
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -10,6 +8,7 @@
 #include <limits>
 
 #include "data/event.pb.h"
+#include "data/event_file.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -97,9 +96,14 @@ TEST_CASE("the bytes on the wire are those of TensorBoard's field numbers", "[ev
   file.flush();
   const std::string bytes = read_text_file(file.path(), 1000);
   // Field 1, a double; field 2, a varint; then field 3, 7 or 5 with its length.
-  const std::string version = "\x1a\x0d" "brain.Event:2";
+  const std::string version =
+      "\x1a\x0d"
+      "brain.Event:2";
   const std::string restart("\x10\x07\x3a\x02\x08\x01", 6);
-  const std::string scalar("\x10\x09\x2a\x0a\x0a\x08\x0a\x01" "a\x15\x00\x00\x80\x3f", 14);
+  const std::string scalar(
+      "\x10\x09\x2a\x0a\x0a\x08\x0a\x01"
+      "a\x15\x00\x00\x80\x3f",
+      14);
   CHECK(word_at<std::uint64_t>(bytes, 0) == 1 + 8 + version.size());
   CHECK(bytes[12] == '\x09');
   CHECK_THAT(bytes, Contains(version) && Contains(restart) && Contains(scalar));

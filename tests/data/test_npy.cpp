@@ -1,9 +1,8 @@
-#include "data/npy.h"
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
 
+#include "data/npy.h"
 #include "engine/file.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -27,7 +26,7 @@ std::string npy_bytes(std::string header, const std::string& data, int version =
 
 std::string complaint(const std::string& bytes) {
   TempDir dir;
-  write_file_atomically(dir.file("bad.npy"), bytes);
+  dir.write("bad.npy", bytes);
   const std::string message = error_of([&] { read_npy(dir.file("bad.npy")); });
   CHECK_THAT(message, Contains("bad.npy"));
   return message;
@@ -54,18 +53,19 @@ TEST_CASE("arrays written as .npy are read back", "[npy]") {
 
 TEST_CASE(".npy files are byte for byte those of numpy.save", "[npy]") {
   TempDir dir;
-  write_npy<std::uint8_t>(dir.file("a"), std::vector<std::int64_t>{2, 3}, std::vector<std::uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'});
+  write_npy<std::uint8_t>(dir.file("a"), std::vector<std::int64_t>{2, 3},
+                          std::vector<std::uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'});
   CHECK(read_text_file(dir.file("a"), 1000) ==
         npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef"));
   write_npy<float>(dir.file("b"), std::vector<std::int64_t>{1}, std::vector<float>{1.0f});
-  CHECK(read_text_file(dir.file("b"), 1000) == npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
-                                                         std::string("\0\0\x80\x3f", 4)));
+  CHECK(read_text_file(dir.file("b"), 1000) ==
+        npy_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", std::string("\0\0\x80\x3f", 4)));
 }
 
 TEST_CASE("every header that NumPy may write is understood", "[npy]") {
   TempDir dir;
   const auto shape_of = [&](const std::string& bytes) {
-    write_file_atomically(dir.file("a"), bytes);
+    dir.write("a", bytes);
     return read_npy(dir.file("a")).shape;
   };
   using Shape = std::vector<std::int64_t>;
@@ -100,8 +100,8 @@ TEST_CASE(".npy shapes must be those of the data", "[npy]") {
   CHECK_THAT(of_shape("(2, 4)"), Contains("6 bytes of data, not those of U8 (2, 4)"));
   CHECK_THAT(of_shape("(1000000000000,)"), Contains("6 bytes of data"));
   CHECK_THAT(of_shape("(4294967296, 4294967296)"), Contains("impossible shape"));
-  for (const char* shape : {"(-6,)", "(6)", "6", "(6.0,)", "(2 3)", "(2,, 3)", "(,)", "(99999999999999999999,)", "('6',)",
-                            "(6", "[6]", "(0x6,)"}) {
+  for (const char* shape : {"(-6,)", "(6)", "6", "(6.0,)", "(2 3)", "(2,, 3)", "(,)", "(99999999999999999999,)",
+                            "('6',)", "(6", "[6]", "(0x6,)"}) {
     INFO(shape);
     CHECK_THAT(of_shape(shape), Contains("its header is not one of a .npy array"));
   }
@@ -112,12 +112,22 @@ TEST_CASE(".npy shapes must be those of the data", "[npy]") {
 
 TEST_CASE("malformed .npy headers are refused", "[npy]") {
   const std::string d = "'descr': '|u1'", f = "'fortran_order': False", s = "'shape': (2, 3)";
-  for (const std::string& header :
-       {std::string(""), std::string("{}"), "{" + d + ", " + f + "}", "{" + d + ", " + s + "}", "{" + f + ", " + s + "}",
-        "{" + d + ", " + d + ", " + f + ", " + s + "}", "{" + d + ", " + f + ", " + s + ", 'more': 1}",
-        "{" + d + " " + f + ", " + s + "}", "{" + d + ", " + f + ", " + s, "{" + d + ", " + f + ", " + s + "} + 1",
-        "{" + d + ", 'fortran_order': 0, " + s + "}", "{'descr': |u1, " + f + ", " + s + "}",
-        "{'descr': '|u1\", " + f + ", " + s + "}", "{,}", "__import__('os').system('true')"}) {
+  const std::vector<std::string> bad = {"",
+                                        "{}",
+                                        "{" + d + ", " + f + "}",
+                                        "{" + d + ", " + s + "}",
+                                        "{" + f + ", " + s + "}",
+                                        "{" + d + ", " + d + ", " + f + ", " + s + "}",
+                                        "{" + d + ", " + f + ", " + s + ", 'more': 1}",
+                                        "{" + d + " " + f + ", " + s + "}",
+                                        "{" + d + ", " + f + ", " + s,
+                                        "{" + d + ", " + f + ", " + s + "} + 1",
+                                        "{" + d + ", 'fortran_order': 0, " + s + "}",
+                                        "{'descr': |u1, " + f + ", " + s + "}",
+                                        "{'descr': '|u1\", " + f + ", " + s + "}",
+                                        "{,}",
+                                        "__import__('os').system('true')"};
+  for (const std::string& header : bad) {
     INFO(header);
     CHECK_THAT(header_complaint(header), Contains("its header is not one of a .npy array"));
   }
@@ -137,7 +147,9 @@ TEST_CASE(".npy files cut anywhere are refused", "[npy]") {
 TEST_CASE("arrays that do not fit their shape are not written", "[npy]") {
   TempDir dir;
   const std::vector<float> values(5);
-  CHECK_THAT(error_of([&] { write_npy<float>(dir.file("a"), std::vector<std::int64_t>{2, 3}, values); }),
+  CHECK_THAT(error_of([&] {
+               write_npy<float>(dir.file("a"), std::vector<std::int64_t>{2, 3}, values);
+             }),
              Contains("5 values for the shape (2, 3)"));
   CHECK_THAT(error_of([&] { write_npy<float>(dir.file("none/a"), std::vector<std::int64_t>{5}, values); }),
              Contains("none/a"));

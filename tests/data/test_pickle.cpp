@@ -1,7 +1,7 @@
-#include "data/pickle.h"
-
 #include <catch2/catch.hpp>
 
+#include "data/pickle.h"
+#include "tests/data/torch_files.h"
 #include "tests/support/error_of.h"
 
 namespace flowsmith {
@@ -25,9 +25,12 @@ std::string complaint(const std::string& body) {
 TEST_CASE("plain data are read", "[pickle]") {
   // {'a': [1, 300, -2, 2**40, -3, None, True, False, 0.5], 'b': ((), (1,), (1, 1), (1, 1, 1), (1, 1, 1, 1))}
   const Pickle pickle = parse(
-      "}(X\x01\x00\x00\x00" "a](K\x01M\x2c\x01J\xfe\xff\xff\xff\x8a\x06\x00\x00\x00\x00\x00\x01\x8a\x01\xfdN\x88\x89"
-      "G\x3f\xe0\x00\x00\x00\x00\x00\x00" "e"
-      "X\x01\x00\x00\x00" "b()K\x01q\x05\x85h\x05h\x05\x86h\x05h\x05h\x05\x87(h\x05h\x05h\x05h\x05tt"
+      "}(X\x01\x00\x00\x00"
+      "a](K\x01M\x2c\x01J\xfe\xff\xff\xff\x8a\x06\x00\x00\x00\x00\x00\x01\x8a\x01\xfdN\x88\x89"
+      "G\x3f\xe0\x00\x00\x00\x00\x00\x00"
+      "e"
+      "X\x01\x00\x00\x00"
+      "b()K\x01q\x05\x85h\x05h\x05\x86h\x05h\x05h\x05\x87(h\x05h\x05h\x05h\x05tt"
       "u."s);
   const PickleValue& root = pickle.at(pickle.root);
   REQUIRE(root.kind == Kind::kDict);
@@ -64,7 +67,10 @@ TEST_CASE("numbers of up to eight bytes keep their value", "[pickle]") {
 }
 
 TEST_CASE("the later of two equal keys counts, as in Python", "[pickle]") {
-  const Pickle pickle = parse("}X\x01\x00\x00\x00" "aK\x01sX\x01\x00\x00\x00" "aK\x02s."s);
+  const Pickle pickle = parse(
+      "}X\x01\x00\x00\x00"
+      "aK\x01sX\x01\x00\x00\x00"
+      "aK\x02s."s);
   CHECK(pickle.find(pickle.at(pickle.root), "a")->integer == 2);
 }
 
@@ -74,7 +80,9 @@ TEST_CASE("an ordered dict with hidden state is a dict", "[pickle]") {
 }
 
 TEST_CASE("values that contain themselves do no harm", "[pickle]") {
-  const Pickle pickle = parse("]q\x01h\x01" "a."s);
+  const Pickle pickle = parse(
+      "]q\x01h\x01"
+      "a."s);
   CHECK(pickle.at(pickle.root).items == std::vector<std::uint32_t>{pickle.root});
 }
 
@@ -92,12 +100,15 @@ TEST_CASE("no name but the few harmless ones is let in", "[pickle]") {
   CHECK_THAT(complaint("ctorch\nFloatStorage.__class__\n."s), Contains("'torch FloatStorage.__class__'"));
   CHECK_THAT(complaint("ctorch.FloatStorage\n\n."s), Contains("run code"));
   CHECK_THAT(complaint("cpytorch_lightning.callbacks\nModelCheckpoint\n."s), Contains("ModelCheckpoint"));
-  CHECK_THAT(complaint("cbad\x1b[31m\n" + std::string(10000, 'x') + "\n."), Contains("'bad?[31m xxx") && Contains("..."));
+  CHECK_THAT(complaint("cbad\x1b[31m\n" + std::string(10000, 'x') + "\n."),
+             Contains("'bad?[31m xxx") && Contains("..."));
 }
 
 TEST_CASE("nothing is called", "[pickle]") {
   CHECK_THAT(complaint("ctorch\nFloatStorage\n)R."s), Contains("calls 'torch FloatStorage'"));
-  CHECK_THAT(complaint("ccollections\nOrderedDict\n](K\x01K\x02\x86" "e\x85R."s), Contains("calls 'collections OrderedDict'"));
+  CHECK_THAT(complaint("ccollections\nOrderedDict\n](K\x01K\x02\x86"
+                       "e\x85R."s),
+             Contains("calls 'collections OrderedDict'"));
   CHECK_THAT(complaint("X\x02\x00\x00\x00os)R."s), Contains("calls something unknown"));
   CHECK_THAT(complaint("ccollections\nOrderedDict\nNR."s), Contains("calls something unknown"));
   CHECK_THAT(complaint("ccollections\nOrderedDict\n}b."s), Contains("set the state of an object"));
@@ -109,7 +120,10 @@ TEST_CASE("nothing is called", "[pickle]") {
 
 TEST_CASE("every opcode outside the list is refused", "[pickle]") {
   // INST, OBJ, NEWOBJ, EXT1, STACK_GLOBAL, PERSID, text numbers, bytes, sets, frames, pops, buffers.
-  for (const unsigned char opcode : "io\x81\x82\x93PILSUVFgp0" "12dl\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x94\x95\x96\x97\x98" "BC\xff"s) {
+  for (const unsigned char opcode :
+       "io\x81\x82\x93PILSUVFgp0"
+       "12dl\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x94\x95\x96\x97\x98"
+       "BC\xff"s) {
     INFO(int{opcode});
     CHECK_THAT(complaint(std::string(1, static_cast<char>(opcode)) + "."),
                Contains("opcode " + std::to_string(opcode)));
@@ -135,18 +149,24 @@ TEST_CASE("stack and memo are checked", "[pickle]") {
 
 TEST_CASE("a pickle cut anywhere is refused", "[pickle]") {
   const std::string whole =
-      "}(X\x01\x00\x00\x00" "aK\x01X\x01\x00\x00\x00" "bM\x2c\x01q\x01r\x02\x00\x00\x00X\x01\x00\x00\x00" "c"
-      "ccollections\nOrderedDict\n)RX\x01\x00\x00\x00" "dG\x3f\xe0\x00\x00\x00\x00\x00\x00u."s;
+      "}(X\x01\x00\x00\x00"
+      "aK\x01X\x01\x00\x00\x00"
+      "bM\x2c\x01q\x01r\x02\x00\x00\x00X\x01\x00\x00\x00"
+      "c"
+      "ccollections\nOrderedDict\n)RX\x01\x00\x00\x00"
+      "dG\x3f\xe0\x00\x00\x00\x00\x00\x00u."s;
   parse(whole);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     INFO(size);
     CHECK_THAT(complaint(whole.substr(0, size)), Contains("cut off"));
   }
-  CHECK_THAT(complaint("X\xff\xff\xff\xff" "abc."), Contains("cut off"));
+  CHECK_THAT(complaint("X\xff\xff\xff\xff"
+                       "abc."),
+             Contains("cut off"));
 }
 
 TEST_CASE("other protocols are refused", "[pickle]") {
-  for (const std::string bytes : {"\x80\x04N."s, "N."s, "(dp0\n."s}) {
+  for (const std::string& bytes : {"\x80\x04N."s, "N."s, "(dp0\n."s}) {
     CHECK_THAT(error_of([&] { read_pickle(std::as_bytes(std::span(bytes)), "x"); }), Contains("protocol 2"));
   }
 }
@@ -157,10 +177,29 @@ TEST_CASE("too many values are refused", "[pickle]") {
 
 TEST_CASE("one long tuple in a million calls takes no memory", "[pickle]") {
   // 100,000 references each to a tuple of 100,000 values: copies would take 40 GB.
-  std::string body = "(" + std::string(100'000, 'N') + "tq\x01" "ctorch._utils\n_rebuild_tensor_v2\nq\x02(";
+  std::string body = "(" + std::string(100'000, 'N') +
+                     "tq\x01"
+                     "ctorch._utils\n_rebuild_tensor_v2\nq\x02(";
   for (int i = 0; i < 100'000; ++i) body += "h\x02h\x01R";
   const Pickle pickle = parse(body + "t\x87.");
   CHECK(pickle.at(pickle.root).items.size() == 3);
+}
+
+TEST_CASE("a pickle with any one byte changed is read or refused, never worse", "[pickle]") {
+  const std::string storage = pickled::storage("FloatStorage", "0", 4);
+  const std::string whole =
+      pickled::file(pickled::dict({{"w", pickled::tensor(storage, 0, {2, 2}, {2, 1})}, {"n", "K\x01q\x01h\x01\x86"}}));
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (int value = 0; value < 256; ++value) {
+      std::string bytes = whole;
+      bytes[at] = static_cast<char>(value);
+      try {
+        const Pickle pickle = read_pickle(std::as_bytes(std::span(bytes)), "x");
+        REQUIRE(pickle.root < pickle.values.size());
+      } catch (const Error&) {
+      }
+    }
+  }
 }
 
 }  // namespace

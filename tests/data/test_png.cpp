@@ -1,9 +1,8 @@
-#include "data/png.h"
-
 #include <png.h>
 
 #include <catch2/catch.hpp>
 
+#include "data/png.h"
 #include "engine/file.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
@@ -32,14 +31,13 @@ TEST_CASE("a grid lays images out in rows, padded and enlarged", "[png]") {
   const std::uint8_t o = 77;
   REQUIRE(grid.rows == 7);
   REQUIRE(grid.cols == 15);
-  const std::vector<std::uint8_t> expected = {
-      o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,  //
-      o, 1, 1, 2, 2, 3, 3, o, 4, 4, 5, 5, 6, 6, o,  //
-      o, 1, 1, 2, 2, 3, 3, o, 4, 4, 5, 5, 6, 6, o,  //
-      o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,  //
-      o, 7, 7, 8, 8, 9, 9, o, o, o, o, o, o, o, o,  //
-      o, 7, 7, 8, 8, 9, 9, o, o, o, o, o, o, o, o,  //
-      o, o, o, o, o, o, o, o, o, o, o, o, o, o, o};
+  const std::vector<std::uint8_t> expected = {o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,  //
+                                              o, 1, 1, 2, 2, 3, 3, o, 4, 4, 5, 5, 6, 6, o,  //
+                                              o, 1, 1, 2, 2, 3, 3, o, 4, 4, 5, 5, 6, 6, o,  //
+                                              o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,  //
+                                              o, 7, 7, 8, 8, 9, 9, o, o, o, o, o, o, o, o,  //
+                                              o, 7, 7, 8, 8, 9, 9, o, o, o, o, o, o, o, o,  //
+                                              o, o, o, o, o, o, o, o, o, o, o, o, o, o, o};
   CHECK(grid.pixels == expected);
 }
 
@@ -78,7 +76,8 @@ TEST_CASE("impossible grids are refused", "[png]") {
   CHECK_THAT(complaint(2147483647, 1, 3, {.columns = 2147483647}), Contains("65,535"));
   CHECK_THAT(complaint(1, 30000, 30000, {}), Contains("256 million"));
   TempDir dir;
-  CHECK_THAT(error_of([&] { write_png_grid(dir.file("none/a.png"), kImages.data(), 3, 1, 3); }), Contains("none/a.png"));
+  CHECK_THAT(error_of([&] { write_png_grid(dir.file("none/a.png"), kImages.data(), 3, 1, 3); }),
+             Contains("none/a.png"));
 }
 
 }  // namespace

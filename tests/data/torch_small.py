@@ -1,4 +1,4 @@
-"""Writes torch_small.ckpt, the small genuine checkpoint of test_torch_checkpoint.cpp: python3 torch_small.py (PyTorch 1.13).
+"""Writes torch_small.ckpt, the small genuine checkpoint of test_torch_checkpoint.cpp (PyTorch 1.13).
 
 It has what a Lightning checkpoint has beside its weights, and weights that share, skip and reorder their storage.
 """

@@ -28,7 +28,7 @@ std::string file_bytes(const std::string& header, const std::string& data, std::
 // What reading this content complains of.
 std::string complaint(const std::string& bytes) {
   TempDir dir;
-  write_file_atomically(dir.file("bad.safetensors"), bytes);
+  dir.write("bad.safetensors", bytes);
   const std::string message = error_of([&] { read_safetensors(dir.file("bad.safetensors")); });
   CHECK_THAT(message, Contains("bad.safetensors"));
   return message;
@@ -88,7 +88,7 @@ TEST_CASE("a header in any order is read in the order of the data", "[safetensor
   const std::string header = R"( {"b":{"data_offsets":[1,3],"shape":[2],"dtype":"U8"},)"
                              R"("e":{"dtype":"F32","shape":[0],"data_offsets":[1,1]},)"
                              R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"__metadata__":{}} )";
-  write_file_atomically(dir.file("a"), file_bytes(header, "xyz"));
+  dir.write("a", file_bytes(header, "xyz"));
   const SafetensorsFile in = read_safetensors(dir.file("a"));
   REQUIRE(in.tensors.size() == 3);
   CHECK(in.tensors[0].name == "a");
@@ -121,7 +121,7 @@ TEST_CASE("safetensors with a broken frame are refused", "[safetensors]") {
 
 TEST_CASE("safetensors with a header over 100 MB are refused before it is read", "[safetensors]") {
   TempDir dir;
-  write_file_atomically(dir.file("a"), file_bytes("", "", 100'000'001));
+  dir.write("a", file_bytes("", "", 100'000'001));
   std::filesystem::resize_file(dir.file("a"), 200'000'000);  // sparse: takes no space
   CHECK_THAT(error_of([&] { read_safetensors(dir.file("a")); }), Contains("header of 100000001 bytes"));
 }
@@ -185,7 +185,7 @@ TEST_CASE("every truncation of a safetensors file is refused", "[safetensors]") 
   write_safetensors(dir.file("whole"), {{{"k", "v"}}, {tensor_of<float>("t", {3}, {1, 2, 3})}});
   const std::string whole = read_text_file(dir.file("whole"), 1000);
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    write_file_atomically(dir.file("cut"), whole.substr(0, size));
+    dir.write("cut", whole.substr(0, size));
     CHECK_THAT(error_of([&] { read_safetensors(dir.file("cut")); }), Contains("/cut'"));
   }
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
@@ -26,6 +27,14 @@ class TempDir {
   const std::filesystem::path& path() const { return path_; }
   /// The path of `name` inside the folder.
   std::string file(const std::string& name) const { return (path_ / name).string(); }
+  /// Writes a file there, without waiting for the disk as the library does, and returns its path.
+  std::string write(const std::string& name, const std::string& bytes) const {
+    std::ofstream stream(path_ / name, std::ios::binary | std::ios::trunc);
+    stream << bytes;
+    stream.close();
+    if (!stream) throw std::runtime_error("cannot write " + file(name));
+    return file(name);
+  }
 
  private:
   std::filesystem::path path_;

@@ -1,0 +1,30 @@
+// All gradient checks: the ops, whole flows, and the fast devices against the reference.
+#pragma once
+
+#include "autograd/gradient_suite.h"
+#include "models/flow.h"
+
+namespace flowsmith {
+
+/// The loss of each architecture in each edition, for one small image: its gradient for every parameter in f64 against
+/// central differences, bound kFlowGradientBound.
+std::vector<GradientCase> flow_difference_cases();
+
+/// The same loss and gradients in f32 on `device` against f64 on Device::kReference, bound kFloatFlowGradientBound.
+std::vector<GradientCase> flow_float_cases(Device device);
+
+/// op_difference_cases, flow_difference_cases, and the float cases of each device but the reference.
+std::vector<GradientCase> all_gradient_cases();
+
+/// Initial parameters moved by random numbers in [-0.05, 0.05]: new flows are the identity, with last convolutions that
+/// are zero and hide the gradients of all others. The same values in f32 and f64.
+void set_random_parameters(Parameters& parameters, std::uint64_t seed);
+
+/// Inside a network no ELU can be kept off its kink. One that lies within the step h of it makes the difference err by
+/// up to h/4 = 2.5e-5 (kDirectionStep) times its share of the gradient, and there are thousands of them.
+inline constexpr double kFlowGradientBound = 1e-5;
+
+/// Float rounds in some forty layers, where kFloatGradientBound is for one op.
+inline constexpr double kFloatFlowGradientBound = 1e-4;
+
+}  // namespace flowsmith

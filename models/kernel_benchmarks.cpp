@@ -1,0 +1,225 @@
+#include "models/kernel_benchmarks.h"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "kernels/coupling.h"
+#include "kernels/dequantization.h"
+#include "kernels/gated_block.h"
+#include "kernels/noise.h"
+#include "kernels/optimizer.h"
+#include "kernels/prior.h"
+#include "kernels/squeeze.h"
+
+namespace flowsmith {
+namespace {
+
+/// The tensors of one benchmark.
+class Memory {
+ public:
+  /// Zeros: outputs, and inputs whose values do not matter.
+  template <class T>
+  T* zeros(std::size_t size) {
+    void* const data = arena_.allocate(size * sizeof(T));
+    std::memset(data, 0, size * sizeof(T));
+    return static_cast<T*>(data);
+  }
+
+  float* normal(std::size_t size, double scale = 1) {
+    float* const data = zeros<float>(size);
+    const std::uint32_t image = 0;
+    normal_noise(data, &image, NoiseStream{1}, scale, 1, size, Cpu{});
+    return data;
+  }
+
+  float* uniform(std::size_t size) {
+    float* const data = zeros<float>(size);
+    const std::uint32_t image = 0;
+    uniform_noise(data, &image, NoiseStream{1}, 1, size, Cpu{});
+    return data;
+  }
+
+ private:
+  Arena arena_;
+};
+
+class KernelList {
+ public:
+  KernelList(std::vector<Benchmark>& list, const BenchmarkOptions& options) : list_(list), options_(options) {}
+
+  int batch() const { return options_.batch; }
+  Edition edition() const { return options_.edition; }
+
+  /// make(memory, stream) fills the memory and returns the call.
+  template <class Make>
+  void add(const std::string& name, const std::string& model, double flops, Make make) {
+    const auto prepare = [make, device = options_.device] {
+      const auto memory = std::make_shared<Memory>();
+      std::function<void()> call;
+      dispatch_path(device, DType::kF32,
+                    [&](auto stream, auto) { call = [memory, run = make(*memory, stream)] { run(); }; });
+      return call;
+    };
+    list_.push_back({name, model, batch(), flops, prepare});
+  }
+
+ private:
+  std::vector<Benchmark>& list_;
+  const BenchmarkOptions& options_;
+};
+
+std::string map_name(MapShape s) { return std::to_string(s.h) + "x" + std::to_string(s.w) + "x" + std::to_string(s.c); }
+
+constexpr double kWeightScale = 0.05;  ///< keeps sums of some hundred terms near 1
+
+void add_gated_block(KernelList& list, GatedBlockShape s) {
+  const std::string model = map_name(s.map());
+  const double flops = s.conv3().flops() + s.conv1().flops();
+  const std::size_t size = s.map().size();
+  const std::size_t weight3_size = s.conv3().weight_size(), weight1_size = s.conv1().weight_size();
+  const auto make_weights = [=](Memory& memory) {
+    return GatedBlockWeights<float>{memory.normal(weight3_size, kWeightScale),
+                                    memory.normal(s.c),
+                                    memory.normal(weight1_size, kWeightScale),
+                                    memory.normal(2 * s.c),
+                                    memory.normal(s.c),
+                                    memory.normal(s.c)};
+  };
+  list.add("gated_block_forward", model, flops, [=](Memory& memory, auto stream) {
+    const auto weights = make_weights(memory);
+    float* const x = memory.normal(size);
+    float* const y = memory.zeros<float>(size);
+    const GatedBlockSaved<float> saved{memory.zeros<float>(size), memory.zeros<float>(2 * size)};
+    return [=] { gated_block_forward(y, saved, x, weights, s, stream); };
+  });
+  list.add("gated_block_backward", model, 2 * flops, [=](Memory& memory, auto stream) {
+    const auto weights = make_weights(memory);
+    const auto grad = [&](std::size_t n) { return Grad<float>{memory.zeros<float>(n)}; };
+    const GatedBlockGrads<float> grads{grad(weight3_size), grad(s.c), grad(weight1_size),
+                                       grad(2 * s.c),      grad(s.c), grad(s.c)};
+    const float* const x = memory.normal(size);
+    const float* const dy = memory.normal(size);
+    const GatedBlockSaved<const float> saved{memory.normal(size), memory.normal(2 * size)};
+    const Grad<float> dx = grad(size);
+    return [=] { gated_block_backward(dx, grads, dy, saved, x, weights, s, stream); };
+  });
+}
+
+void add_conv(KernelList& list, const std::string& name, const std::string& model, ConvShape s) {
+  list.add(name + "_forward", model, s.flops(), [=](Memory& memory, auto stream) {
+    const float* const x = memory.normal(s.x().size());
+    const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+    const float* const bias = memory.normal(s.c_out);
+    float* const y = memory.zeros<float>(s.y().size());
+    return [=] { conv_forward(y, x, weight, bias, s, stream); };
+  });
+  list.add(name + "_backward", model, 2 * s.flops(), [=](Memory& memory, auto stream) {
+    const float* const x = memory.normal(s.x().size());
+    const float* const dy = memory.normal(s.y().size());
+    const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+    const Grad<float> dx{memory.zeros<float>(s.x().size())};
+    const Grad<float> dweight{memory.zeros<float>(s.weight_size())};
+    const Grad<float> dbias{memory.zeros<float>(s.c_out)};
+    return [=] {
+      conv_backward_data(dx, dy, x, weight, s, stream);
+      conv_backward_weights(dweight, dbias, dy, x, s, stream);
+    };
+  });
+}
+
+void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
+  const Mask mask{kind};
+  list.add("coupling_forward", map_name(s), 0, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const st = memory.normal(2 * s.size());
+    const float* const scaling = memory.zeros<float>(s.c);
+    float* const z_out = memory.zeros<float>(s.size());
+    double* const logdet = memory.zeros<double>(s.n);
+    return [=] { coupling_forward(z_out, logdet, z, st, scaling, s, mask, stream); };
+  });
+  list.add("coupling_backward", map_name(s), 0, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const dz_out = memory.normal(s.size());
+    const float* const st = memory.normal(2 * s.size());
+    const float* const scaling = memory.zeros<float>(s.c);
+    const double* const dlogdet = memory.zeros<double>(s.n);
+    const Grad<float> dz{memory.zeros<float>(s.size())}, dst{memory.zeros<float>(2 * s.size())};
+    const Grad<float> dscaling{memory.zeros<float>(s.c)};
+    return [=] { coupling_backward(dz, dst, dscaling, dz_out, dlogdet, z, st, scaling, s, mask, stream); };
+  });
+}
+
+void add_path(KernelList& list) {
+  const MapShape image{list.batch(), 28, 28, 1};
+  list.add("uniform_noise", map_name(image), 0, [=](Memory& memory, auto stream) {
+    float* const u = memory.zeros<float>(image.size());
+    const std::uint32_t* const index = memory.zeros<std::uint32_t>(image.n);
+    return [=] { uniform_noise(u, index, NoiseStream{1}, image.n, image.image_size(), stream); };
+  });
+  list.add("dequantize", map_name(image), 0, [=](Memory& memory, auto stream) {
+    const float* const u = memory.uniform(image.size());
+    const std::uint8_t* const pixels = memory.zeros<std::uint8_t>(image.size());
+    float* const z = memory.zeros<float>(image.size());
+    double* const logdet = memory.zeros<double>(image.n);
+    return [=] { dequantize_forward(z, logdet, pixels, u, image.n, image.image_size(), stream); };
+  });
+  add_coupling(list, image, MaskKind::kCheckerboard);
+  add_coupling(list, {list.batch(), 14, 14, 4}, MaskKind::kChannel);
+  add_coupling(list, {list.batch(), 7, 7, 8}, MaskKind::kChannel);
+  list.add("squeeze", map_name(image), 0, [=](Memory& memory, auto stream) {
+    const float* const in = memory.normal(image.size());
+    float* const out = memory.zeros<float>(image.size());
+    return [=] { squeeze_forward(out, in, image, stream); };
+  });
+  const MapShape squeezed{list.batch(), 14, 14, 4};
+  list.add("split", map_name(squeezed), 0, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(squeezed.size());
+    float* const kept = memory.zeros<float>(squeezed.size() / 2);
+    double* const logp = memory.zeros<double>(squeezed.n);
+    return [=] { split_forward(kept, static_cast<float*>(nullptr), logp, z, squeezed, stream); };
+  });
+}
+
+void add_adam(KernelList& list) {
+  for (const Architecture architecture : {Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale}) {
+    const ModelSpec spec{architecture, list.edition()};
+    list.add("adam", architecture_name(architecture), 0, [=](Memory& memory, auto stream) {
+      const std::size_t size = Flow(spec).parameters().element_count();
+      float* const param = memory.normal(size);
+      float* const m = memory.zeros<float>(size);
+      float* const v = memory.zeros<float>(size);
+      const float* const grad = memory.normal(size);
+      return [=] {
+        const double norm = std::sqrt(squared_norm(grad, size, stream));
+        adam_step(param, m, v, grad, clip_factor(norm, 1), 1, AdamOptions{}, size, stream);
+      };
+    });
+  }
+}
+
+}  // namespace
+
+void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOptions& options) {
+  KernelList list(benchmarks, options);
+  // The conditioners of the models: their hidden maps, and the channels of their input and output.
+  struct Network {
+    MapShape hidden;
+    int c_in, c_out;
+  };
+  const int n = options.batch;
+  const Network networks[] = {{{n, 28, 28, 16}, 2, 2},  // variational dequantization
+                              {{n, 28, 28, 32}, 1, 2},
+                              {{n, 14, 14, 48}, 4, 8},
+                              {{n, 7, 7, 64}, 8, 16}};
+  const bool concat_elu = options.edition == Edition::k2024;
+  for (const auto& [map, c_in, c_out] : networks) add_gated_block(list, {map.n, map.h, map.w, map.c, concat_elu});
+  for (const auto& [map, c_in, c_out] : networks) {
+    add_conv(list, "conv3x3_first", map_name(map), {map.n, map.h, map.w, c_in, map.c, 3, false});
+    add_conv(list, "conv3x3_last", map_name(map), {map.n, map.h, map.w, 2 * map.c, c_out, 3, true});
+  }
+  add_path(list);
+  add_adam(list);
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,82 @@
+// flow-gradcheck: is every gradient right? Ops and whole flows against finite differences, fast devices against the
+// reference.
+#include <algorithm>
+#include <chrono>
+
+#include "models/gradient_suite.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+namespace {
+
+/// Cases with more inputs than this (the parameters of a flow) print only the worst one and what failed.
+constexpr std::size_t kMostRows = 10;
+
+std::vector<GradientCase> selected_cases(const std::string& filter) {
+  std::vector<GradientCase> cases = all_gradient_cases();
+  std::erase_if(cases, [&](const GradientCase& c) { return c.name.find(filter) == std::string::npos; });
+  if (cases.empty()) throw Error("no check has '" + filter + "' in its name: run without --filter to see all names");
+  return cases;
+}
+
+bool passed(const GradientCase& gradient_case, const GradientCheck& check) {
+  return check.error <= gradient_case.bound;
+}
+
+void print_row(const GradientCase& gradient_case, const GradientCheck& check) {
+  const bool ok = passed(gradient_case, check);
+  std::printf("%-56s %-40s %7zu %9.1e %8.0e  %s%s\n", gradient_case.name.c_str(), check.input.c_str(), check.size,
+              check.error, gradient_case.bound, ok ? "ok" : "FAIL at ", ok ? "" : check.where.c_str());
+}
+
+/// Runs a case, prints its rows and returns the number of inputs that failed.
+std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs) {
+  const std::vector<GradientCheck> checks = gradient_case.run();
+  inputs += checks.size();
+  const auto worst = std::max_element(checks.begin(), checks.end(),
+                                      [](const GradientCheck& a, const GradientCheck& b) { return a.error < b.error; });
+  std::size_t failures = 0;
+  for (const GradientCheck& check : checks) {
+    const bool ok = passed(gradient_case, check);
+    failures += !ok;
+    if (checks.size() <= kMostRows || !ok || &check == &*worst) print_row(gradient_case, check);
+  }
+  if (checks.size() > kMostRows) {
+    std::printf("%-56s %zu inputs: the worst, and all that failed, are above\n", gradient_case.name.c_str(),
+                checks.size());
+  }
+  return failures;
+}
+
+int gradcheck(const cxxopts::ParseResult& options) {
+  const std::vector<GradientCase> cases = selected_cases(options["filter"].as<std::string>());
+  const auto start = std::chrono::steady_clock::now();
+  std::printf("%-56s %-40s %7s %9s %8s  %s\n", "Op", "Input", "Size", "Error", "Bound", "Verdict");
+  std::size_t inputs = 0, failures = 0;
+  for (const GradientCase& gradient_case : cases) {
+    failures += run_case(gradient_case, inputs);
+    std::fflush(stdout);
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::printf("%zu gradients in %zu checks, %.1f s: ", inputs, cases.size(), seconds.count());
+  if (failures == 0) {
+    std::printf("all ok\n");
+  } else {
+    std::printf("%zu FAILED\n", failures);
+  }
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options("flow gradcheck",
+                           "Checks every gradient: ops and whole flows in f64 against finite differences, and the fast "
+                           "devices in f32 against the f64 reference. Exit code 1 if any is wrong.\n");
+  options.add_options()("filter",
+                        "Run the checks that have this text in their name, e.g. conv, 'coupling channel', flow, "
+                        "'cpu f32'",
+                        cxxopts::value<std::string>()->default_value(""));
+  return flowsmith::run_tool("flow gradcheck", options, argc, argv, flowsmith::gradcheck);
+}
