@@ -146,6 +146,13 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return sum;
 }
 
+/// distance / scale; 0 if the distance is 0, and infinite rather than not a number.
+double relative(double distance, double scale) {
+  if (distance == 0) return 0;
+  const double error = distance / scale;
+  return std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
+}
+
 /// A derivative twice: from backward and from differences with this step.
 struct Derivative {
   std::string where;
@@ -206,10 +213,10 @@ class DifferenceChecker {
     for (const Derivative& d : derivatives) {
       const double floor = std::max(largest / 100, rounding / d.step / kGradientBound);
       const double scale = std::max({std::abs(d.backward), std::abs(d.difference), floor});
-      const double error = scale > 0 ? std::abs(d.backward - d.difference) / scale : 0;
+      const double error = relative(std::abs(d.backward - d.difference), scale);
       if (error <= check.error && !check.where.empty()) continue;
       check.where = d.where;
-      check.error = std::isfinite(error) ? error : std::numeric_limits<double>::infinity();
+      check.error = error;
     }
     return check;
   }
@@ -272,9 +279,7 @@ std::vector<GradientCheck> compare_gradients(std::span<const std::string> names,
     std::vector<double> distance = gradients[k];
     for (std::size_t i = 0; i < distance.size(); ++i) distance[i] -= expected[k][i];
     const double scale = std::max(norm(expected[k]), largest / 100 * std::sqrt(double(expected[k].size())));
-    const double error = scale > 0 ? norm(distance) / scale : norm(distance);
-    checks.push_back({names[k], expected[k].size(),
-                      std::isfinite(error) ? error : std::numeric_limits<double>::infinity(), "all elements"});
+    checks.push_back({names[k], expected[k].size(), relative(norm(distance), scale), "all elements"});
   }
   return checks;
 }

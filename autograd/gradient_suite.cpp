@@ -237,7 +237,7 @@ std::vector<GradientCase> op_difference_cases() {
 std::vector<GradientCase> op_float_cases(Device device) {
   std::vector<GradientCase> cases;
   for (OpExample& e : op_examples()) {
-    cases.push_back({device_name(device) + " f32 " + e.name, kFloatGradientBound,
+    cases.push_back({device_name(device) + " f32 " + e.name, e.float_bound,
                      [device, example = e] { return compare_gradients(device, example.inputs, example.computation); }});
   }
   return cases;

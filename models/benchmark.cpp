@@ -113,7 +113,7 @@ std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options) {
 
 std::vector<Benchmark> select_benchmarks(const std::vector<Benchmark>& benchmarks, const std::string& filter) {
   // The library that reads expressions recurses into brackets as deep as they go.
-  if (filter.size() > kLongestFilter) throw Error("the --filter is too long: " + in_quotes(filter, 40) + "...");
+  if (filter.size() > kLongestFilter) throw Error("the --filter is too long: " + in_quotes(filter, 40));
   std::vector<Benchmark> selected;
   try {
     const std::regex pattern(filter);

@@ -69,9 +69,10 @@ int bench(const cxxopts::ParseResult& options) {
         if (line) line->show(what + (eta ? ", ETA " + clock_text(*eta) : ""), true);
       });
   line.reset();
-  std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, median of %d round%s\n\n",
-              device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
-              report.peak_gflop_per_s, repeats, repeats == 1 ? "" : "s");
+  std::printf(
+      "device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, median of %d round%s\n\n",
+      device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
+      report.peak_gflop_per_s, repeats, repeats == 1 ? "" : "s");
   print_table(report);
   if (json) {
     json->write(to_json(report.results));
