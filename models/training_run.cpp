@@ -18,7 +18,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr double kSnapshotSeconds = 120;  // at most this much work is lost to a power cut
 constexpr int kSampleCount = 64;
 constexpr int kScoringBatch = 64;
 constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
@@ -85,7 +84,7 @@ class Run {
       if (limit_reached()) break;
       train_one_step();
       validated = false;
-      if (seconds_since(last_snapshot_) > kSnapshotSeconds) take_snapshot();
+      if (seconds_since(last_snapshot_) > limits_.snapshot_seconds) take_snapshot();
     }
     return finish(validated);
   }

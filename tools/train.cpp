@@ -111,8 +111,11 @@ int train(const cxxopts::ParseResult& options) {
   const RunFolder folder(out.empty() ? default_folder(architecture_name(config.training.spec.architecture), resume)
                                      : out);
   if (resume) config = config_to_resume(options, folder);
-  const RunLimits limits{options["max-minutes"].as<double>(), options["max-steps"].as<std::int64_t>()};
-  if (!(limits.max_minutes >= 0) || limits.max_steps < 0) throw Error("--max-minutes and --max-steps must be 0 or more");
+  const RunLimits limits{options["max-minutes"].as<double>(), options["max-steps"].as<std::int64_t>(),
+                         options["snapshot-seconds"].as<double>()};
+  if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || !(limits.snapshot_seconds >= 0)) {
+    throw Error("--max-minutes, --max-steps and --snapshot-seconds must be 0 or more");
+  }
 
   const TrainingOptions& t = config.training;
   std::printf("training %s (edition %s) on %s, device %s, %d thread%s, batch %d, seed %llu\n",
@@ -154,6 +157,8 @@ int main(int argc, char** argv) {
        cxxopts::value<double>()->default_value("0"))
       ("max-steps", "Stop when the run has done this many steps, those before a resume included; 0: no limit",
        cxxopts::value<std::int64_t>()->default_value("0"))
+      ("snapshot-seconds", "Write a checkpoint and a picture of samples at least this often",
+       cxxopts::value<double>()->default_value("120"))
       ("batch-size", "Images per step", cxxopts::value<int>()->default_value("128"))
       ("lr", "Adam's learning rate in the first epoch", cxxopts::value<double>()->default_value("1e-3"))
       ("lr-decay", "Factor on the learning rate per epoch", cxxopts::value<double>()->default_value("0.99"))

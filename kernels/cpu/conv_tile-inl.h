@@ -26,8 +26,7 @@ namespace flowsmith::cpu::HWY_NAMESPACE {
 /// 32 vector registers hold 28 sums, 16 registers 12: groups of 7 pixels divide the widths 7, 14 and 28 of the flows.
 inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
 inline constexpr int kGroupPixels = kManyRegisters ? 7 : 4;
-/// Largest numbers of vectors and groups of a tile.
-inline constexpr int kMaxVectors = 3;
+/// Largest number of groups of a tile.
 inline constexpr int kMaxGroups = kManyRegisters ? 4 : 3;
 
 /// Where the pixels of a tile lie: group g starts at in[g]; strides in floats.

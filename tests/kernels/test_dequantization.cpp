@@ -81,6 +81,19 @@ TEST_CASE("in float the ends of the interval stay finite") {
   for (float value : du) CHECK(std::isfinite(value));
 }
 
+TEST_CASE("in float a bright pixel is as exact as a dark one") {
+  // 1 - p of pixel 255 is about 1e-5, where 1 - (255 + u) / 256 would keep three digits.
+  const std::vector<std::uint8_t> image{255};
+  const std::vector<float> u{0.999f};
+  const std::vector<double> exact_u(u.begin(), u.end());
+  float z = 0;
+  double exact_z = 0, logdet = 0, exact_logdet = 0;
+  dequantize_forward(&z, &logdet, image.data(), u.data(), 1, 1, Cpu{});
+  dequantize_forward(&exact_z, &exact_logdet, image.data(), exact_u.data(), 1, 1, Reference{});
+  CHECK(z == Approx(exact_z).epsilon(1e-6));  // a few float roundings
+  CHECK(logdet == Approx(exact_logdet).epsilon(1e-6));
+}
+
 TEST_CASE("sigmoid_forward undoes logit_forward up to alpha") {
   const auto u = random_uniform<double>(31, 1);
   std::vector<double> v(31), back(31), logdet(1);

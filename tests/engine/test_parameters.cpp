@@ -1,0 +1,95 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+
+#include "engine/adam.h"
+
+using namespace flowsmith;
+
+namespace {
+
+constexpr int kOut = 2, kIn = 3, kKernel = 3;
+
+/// A convolution weight (2,3,3,3) and a bias of 5.
+Parameters two_parameters() {
+  Parameters parameters(Device::kCpu, DType::kF32);
+  parameters.add("w", {kOut, kIn, kKernel, kKernel}, ParameterLayout::kConvWeight, {0, 0.5});
+  parameters.add("b", {5}, ParameterLayout::kPlain, {1, 0});
+  parameters.allocate();
+  return parameters;
+}
+
+}  // namespace
+
+TEST_CASE("parameters lie one behind the other, aligned, and padding stays zero") {
+  Parameters parameters = two_parameters();
+  CHECK(parameters.element_count() == 54 + 5);
+  CHECK(parameters[1].offset == 64);
+  parameters.initialize(7);
+  const float* const span = parameters.values().data<float>();
+  for (std::size_t i = 54; i < 64; ++i) CHECK(span[i] == 0);
+  for (int i = 0; i < 5; ++i) CHECK(span[64 + i] == 1);
+  CHECK_THROWS_AS(parameters.add("late", {1}, ParameterLayout::kPlain, {}), Error);
+}
+
+TEST_CASE("a convolution weight is OIHW in files and [ky][kx][in][out] in memory") {
+  const Parameters parameters = two_parameters();
+  std::vector<float> file(54), back(54);
+  for (int e = 0; e < 54; ++e) file[e] = float(e);
+  parameters.from_file_order(parameters.values(), 0, file.data());
+  const float* const memory = parameters.value(0).data<float>();
+  for (int o = 0; o < kOut; ++o) {
+    for (int i = 0; i < kIn; ++i) {
+      for (int ky = 0; ky < kKernel; ++ky) {
+        for (int kx = 0; kx < kKernel; ++kx) {
+          CHECK(memory[((ky * kKernel + kx) * kIn + i) * kOut + o] ==
+                file[((o * kIn + i) * kKernel + ky) * kKernel + kx]);
+        }
+      }
+    }
+  }
+  parameters.to_file_order(parameters.values(), 0, back.data());
+  CHECK(back == file);
+}
+
+TEST_CASE("initial weights follow the seed, the bound and the stream of their number") {
+  Parameters a = two_parameters(), b = two_parameters(), c = two_parameters();
+  a.initialize(7);
+  b.initialize(7);
+  c.initialize(8);
+  std::vector<float> va(54), vb(54), vc(54);
+  a.to_file_order(a.values(), 0, va.data());
+  b.to_file_order(b.values(), 0, vb.data());
+  c.to_file_order(c.values(), 0, vc.data());
+  CHECK(va == vb);
+  CHECK(va != vc);
+  const PhiloxCounter words = noise_words({7, NoisePurpose::kWeights, 0}, 0, 1);
+  CHECK(va[6] == (2 * word_to_uniform(words[2]) - 1) * 0.5f);  // element 6: group 1, word 2
+  for (const float v : va) CHECK(std::abs(v) <= 0.5f);
+}
+
+TEST_CASE("Adam over the span: the first step moves every parameter by lr against its gradient") {
+  Parameters parameters = two_parameters();
+  parameters.initialize(1);
+  Adam adam(parameters);
+  float* const grads = parameters.grads().data<float>();
+  for (int i = 0; i < 5; ++i) grads[64 + i] = i % 2 ? 3.0f : -4.0f;
+  const double norm = adam.gradient_norm();
+  CHECK(norm == Approx(std::sqrt(3 * 16 + 2 * 9.0)).epsilon(1e-12));  // five squares, summed in double
+  adam.step(norm, 0, {.lr = 0.1});
+  CHECK(adam.step_count() == 1);
+  const float* const bias = parameters.value(1).data<float>();
+  // m/sqrt(v) is exactly +-1 in the first step; eps is 1e-8 of the gradient: one float rounding is left.
+  for (int i = 0; i < 5; ++i) CHECK(bias[i] == Approx(i % 2 ? 0.9 : 1.1).epsilon(2e-7));
+  const float* const span = parameters.values().data<float>();
+  for (std::size_t i = 54; i < 64; ++i) CHECK(span[i] == 0);
+}
+
+TEST_CASE("Adam refuses a gradient that is not finite and changes nothing") {
+  Parameters parameters = two_parameters();
+  Adam adam(parameters);
+  parameters.grads().data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(!std::isfinite(adam.gradient_norm()));
+  CHECK_THROWS_AS(adam.step(adam.gradient_norm(), 1, {}), Error);
+  CHECK(adam.step_count() == 0);
+}

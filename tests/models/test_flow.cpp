@@ -1,0 +1,260 @@
+// Whole flows: what goes in comes out, and nothing depends on batches or threads.
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "tests/support/error_of.h"
+#include "tests/support/kernel_testing.h"
+#include "tests/support/tiny_dataset.h"
+
+namespace flowsmith {
+namespace {
+
+using Catch::Contains;
+using testing::random_bytes;
+using testing::same_bits;
+
+const NoiseStream kNoise{11, NoisePurpose::kScoring, 0};
+
+/// Images of the flow's size: all black, all white, then half of them random bytes and half a few bright pixels.
+struct TestImages {
+  TestImages(const Flow& flow, int count) : n(count), pixels(count * flow.dims()), index(count) {
+    const std::size_t dims = flow.dims();
+    const std::vector<std::uint8_t> random = random_bytes(pixels.size(), 17);
+    for (std::size_t p = 0; p < pixels.size(); ++p) {
+      const std::size_t i = p / dims;
+      const std::uint8_t sparse = random[p] > 200 ? random[p] : 0;
+      pixels[p] = i == 0 ? 0 : i == 1 ? 255 : i % 2 == 0 ? random[p] : sparse;
+    }
+    for (int i = 0; i < count; ++i) index[i] = std::uint32_t(1000 - 7 * i);
+  }
+  ImageBatch batch() const { return {pixels.data(), index.data(), n}; }
+
+  int n;
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::uint32_t> index;
+};
+
+Flow random_flow(ModelSpec spec) {
+  Flow flow(spec);
+  randomize(flow, 21);
+  return flow;
+}
+
+std::vector<double> all_values(const Latents& latents) {
+  std::vector<double> values;
+  for (const Latent& z : latents) values.insert(values.end(), z.values.begin(), z.values.end());
+  return values;
+}
+
+/// Everything that a flow says about images, one number after the other.
+std::vector<double> everything(Flow& flow, ImageBatch batch) {
+  std::vector<double> values = flow.log_prob_draws(batch, kNoise, 2);
+  const std::vector<double> z = all_values(flow.encode(batch, {kNoise}));
+  values.insert(values.end(), z.begin(), z.end());
+  for (const std::uint8_t pixel : flow.sample({.count = 5, .seed = 4})) values.push_back(pixel);
+  return values;
+}
+
+TEST_CASE("images survive encode and decode unchanged", "[flow]") {
+  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale);
+  const Edition edition = GENERATE(Edition::k2024, Edition::k2022);
+  INFO(architecture_name(architecture) << " " << edition_name(edition));
+  const auto check = [&](int rows, int cols, int count) {
+    Flow flow = random_flow({architecture, edition, rows, cols});
+    const TestImages images(flow, count);
+    const Latents latents = flow.encode(images.batch(), {kNoise});
+    CHECK(flow.decode(latents, count) == images.pixels);
+    CHECK(all_values(latents).size() == images.pixels.size());
+    for (const double z : all_values(latents)) REQUIRE(std::isfinite(z));
+    // Latents of another draw of noise are others, and they hold the same images.
+    const Latents others = flow.encode(images.batch(), {{11, NoisePurpose::kScoring, 1}});
+    CHECK_FALSE(same_bits(all_values(others), all_values(latents)));
+    CHECK(flow.decode(others, count) == images.pixels);
+  };
+  check(28, 28, 4);
+  check(8, 12, 20);
+}
+
+TEST_CASE("encode undoes nothing by itself: every layer acts", "[flow]") {
+  // Were the last convolutions zero, latents would be the dequantized pixels, and the round trip no test.
+  const ModelSpec spec{Architecture::kMultiscale, Edition::k2024, 8, 12};
+  Flow still(spec), moved = random_flow(spec);
+  still.initialize(21);
+  const TestImages images(still, 3);
+  const std::vector<double> a = still.log_prob(images.batch(), {kNoise}), b = moved.log_prob(images.batch(), {kNoise});
+  for (int i = 0; i < 3; ++i) CHECK(std::abs(a[i] - b[i]) > 1);  // nats; rounding moves them by 1e-12
+}
+
+TEST_CASE("sizes other than MNIST's work, also odd ones where nothing is squeezed", "[flow]") {
+  for (const ModelSpec spec :
+       {ModelSpec{Architecture::kSimple, Edition::k2024, 5, 7}, ModelSpec{Architecture::kVardeq, Edition::k2022, 1, 3},
+        ModelSpec{Architecture::kMultiscale, Edition::k2024, 4, 16}}) {
+    INFO(spec.height << "x" << spec.width);
+    Flow flow = random_flow(spec);
+    const TestImages images(flow, 6);
+    CHECK(flow.decode(flow.encode(images.batch(), {kNoise}), 6) == images.pixels);
+    CHECK(flow.sample({.count = 3}).size() == 3 * flow.dims());
+  }
+  CHECK_THAT(error_of([] {
+               Flow({Architecture::kMultiscale, Edition::k2024, 6, 6});
+             }),
+             Contains("6x6") && Contains("multiples of 4"));
+  CHECK_THAT(error_of([] { Flow({Architecture::kMultiscale, Edition::k2024, 8, 6}); }), Contains("8x6"));
+  CHECK_THAT(error_of([] { Flow({Architecture::kSimple, Edition::k2024, 0, 6}); }), Contains("0x6"));
+  CHECK_THAT(error_of([] { Flow({Architecture::kSimple, Edition::k2024, 6, 1025}); }), Contains("6x1025"));
+}
+
+TEST_CASE("latents have the shapes of the architecture", "[flow]") {
+  const auto shapes_of = [](Architecture architecture) {
+    std::string text;
+    for (const auto& [name, s] : Flow({architecture, Edition::k2024, 8, 12}).latent_shapes()) {
+      text += name + " " + std::to_string(s.h) + "x" + std::to_string(s.w) + "x" + std::to_string(s.c) + " ";
+    }
+    return text;
+  };
+  CHECK(shapes_of(Architecture::kSimple) == "z.final 8x12x1 ");
+  CHECK(shapes_of(Architecture::kVardeq) == "z.final 8x12x1 ");
+  CHECK(shapes_of(Architecture::kMultiscale) == "z.0 4x6x2 z.final 2x3x8 ");
+  Flow flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  const TestImages images(flow, 2);
+  Latents latents = flow.encode(images.batch(), {kNoise});
+  CHECK(latents[0].values.size() == 2 * 48);
+  CHECK(latents[1].values.size() == 2 * 48);
+  CHECK_THAT(error_of([&] { flow.decode(latents, 3); }), Contains("latent z.0") && Contains("3 x 4 x 6 x 2"));
+  latents.pop_back();
+  CHECK_THAT(error_of([&] { flow.decode(latents, 2); }), Contains("number of latents"));
+}
+
+TEST_CASE("results do not depend on the inference batch", "[flow]") {
+  const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
+  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const TestImages images(flow, 9);
+  const std::vector<double> whole = everything(flow, images.batch());
+  for (const int piece : {1, 2, 4, 9}) {
+    INFO(piece);
+    flow.set_inference_batch(piece);
+    CHECK(same_bits(everything(flow, images.batch()), whole));
+  }
+}
+
+TEST_CASE("an image scores the same whatever stands beside it in the batch", "[flow]") {
+  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  const TestImages images(flow, 7);
+  const std::size_t dims = flow.dims();
+  const std::vector<double> together = flow.log_prob(images.batch(), {kNoise});
+  for (int i = 0; i < 7; ++i) {
+    const ImageBatch alone{&images.pixels[i * dims], &images.index[i], 1};
+    CHECK(same_bits(flow.log_prob(alone, {kNoise}), {together[i]}));
+  }
+  const std::uint32_t other = images.index[3] + 1;  // the number keys the noise
+  CHECK(flow.log_prob({&images.pixels[3 * dims], &other, 1}, {kNoise})[0] != together[3]);
+}
+
+TEST_CASE("given noise is cut into pieces with its images", "[flow]") {
+  Flow flow = random_flow({Architecture::kVardeq, Edition::k2024, 8, 12});
+  const TestImages images(flow, 7);
+  std::vector<float> noise;
+  for (const double u : testing::random_uniform<double>(images.pixels.size(), 23)) noise.push_back(float(u));
+  const std::vector<double> whole = flow.log_prob(images.batch(), {{}, noise.data()});
+  const std::vector<double> z = all_values(flow.encode(images.batch(), {{}, noise.data()}));
+  flow.set_inference_batch(3);
+  CHECK(same_bits(flow.log_prob(images.batch(), {{}, noise.data()}), whole));
+  CHECK(same_bits(all_values(flow.encode(images.batch(), {{}, noise.data()})), z));
+}
+
+TEST_CASE("results do not depend on the number of threads", "[flow]") {
+  const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
+  Flow flow = random_flow({architecture, Edition::k2022, 8, 12});
+  const TestImages images(flow, 5);
+  set_thread_count(1);
+  const std::vector<double> one = everything(flow, images.batch());
+  for (const int threads : {2, 3}) {
+    set_thread_count(threads);
+    CHECK(same_bits(everything(flow, images.batch()), one));
+  }
+  set_thread_count(0);
+}
+
+TEST_CASE("importance sampling is the log-mean-exp over draws of noise", "[flow]") {
+  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  const TestImages images(flow, 4);
+  constexpr int kSamples = 5;
+  const std::vector<double> draws = flow.log_prob_draws(images.batch(), kNoise, kSamples);
+  REQUIRE(draws.size() == 4 * kSamples);
+  for (int k = 0; k < kSamples; ++k) {  // a draw is the bound under that draw's noise
+    const std::vector<double> single = flow.log_prob(images.batch(), {{11, NoisePurpose::kScoring, std::uint32_t(k)}});
+    CHECK(same_bits(single, {draws.begin() + 4 * k, draws.begin() + 4 * (k + 1)}));
+  }
+  CHECK(same_bits(flow.log_prob(images.batch(), kNoise, 1), flow.log_prob(images.batch(), {kNoise})));
+  const std::vector<double> mean = flow.log_prob(images.batch(), kNoise, kSamples);
+  const std::vector<double> bits = flow.bits_per_dim(images.batch(), kNoise, kSamples);
+  for (int i = 0; i < 4; ++i) {
+    double largest = draws[i], sum = 0;
+    for (int k = 0; k < kSamples; ++k) largest = std::max(largest, draws[4 * k + i]);
+    for (int k = 0; k < kSamples; ++k) sum += std::exp(draws[4 * k + i] - largest);
+    const double expected = largest + std::log(sum / kSamples);
+    CHECK(mean[i] == Approx(expected).epsilon(1e-13));  // the same few operations, perhaps in another order
+    CHECK(bits[i] == Approx(-expected / (96 * std::log(2.0))).epsilon(1e-13));
+  }
+  CHECK_THAT(error_of([&] { flow.log_prob(images.batch(), kNoise, 0); }), Contains("at least one sample"));
+}
+
+TEST_CASE("sample k of a seed is the same in any batch", "[flow]") {
+  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kMultiscale);
+  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const std::size_t dims = flow.dims();
+  const std::vector<std::uint8_t> seven = flow.sample({.count = 7, .seed = 5});
+  REQUIRE(seven.size() == 7 * dims);
+  const std::vector<std::uint8_t> some = flow.sample({.count = 3, .seed = 5, .first = 2});
+  CHECK(some == std::vector<std::uint8_t>(seven.begin() + 2 * dims, seven.begin() + 5 * dims));
+  CHECK(flow.sample({.count = 7, .seed = 6}) != seven);
+  CHECK(flow.sample({.count = 0}).empty());
+
+  const std::vector<std::uint8_t> cold = flow.sample({.count = 3, .seed = 5, .temperature = 0});
+  CHECK(std::vector<std::uint8_t>(cold.begin() + dims, cold.end()) ==
+        std::vector<std::uint8_t>(cold.begin(), cold.end() - dims));
+  CHECK(std::vector<std::uint8_t>(seven.begin(), seven.begin() + dims) !=
+        std::vector<std::uint8_t>(seven.begin() + dims, seven.begin() + 2 * dims));
+  for (const double temperature : {-1.0, double(NAN), double(INFINITY)}) {
+    CHECK_THAT(error_of([&] { flow.sample({.count = 1, .temperature = temperature}); }), Contains("temperature"));
+  }
+  CHECK_THAT(error_of([&] { flow.sample({.count = -1}); }), Contains("negative"));
+}
+
+TEST_CASE("a value that is not finite is found in its layer and image", "[flow]") {
+  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kMultiscale);
+  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const TestImages images(flow, 4);
+  CHECK_FALSE(flow.find_non_finite(images.batch(), {kNoise}, DType::kF32));
+  CHECK_FALSE(flow.find_non_finite(images.batch(), {kNoise}, DType::kF64));
+
+  std::vector<float> noise(images.pixels.size(), 0.5f);
+  noise[2 * flow.dims() + 5] = std::numeric_limits<float>::quiet_NaN();
+  const auto at_image = flow.find_non_finite(images.batch(), {{}, noise.data()}, DType::kF32);
+  REQUIRE(at_image);
+  CHECK_THAT(*at_image, Contains("layer flows.0 (") && Contains("image " + std::to_string(images.index[2])));
+
+  for (const std::string layer : {"flows.5", "flows.2"}) {  // the first one that is met counts
+    for (int i = 0; i < flow.parameters().count(); ++i) {
+      if (flow.parameters()[i].name != layer + ".network.nn.0.bias") continue;
+      flow.parameters().value(i).data<float>()[1] = std::numeric_limits<float>::quiet_NaN();
+    }
+    const auto at_layer = flow.find_non_finite(images.batch(), {kNoise}, DType::kF64);
+    REQUIRE(at_layer);
+    CHECK_THAT(*at_layer, Contains("layer " + layer + " (coupling") && Contains("image 1000"));
+  }
+}
+
+TEST_CASE("an empty batch is refused on a tape and gives nothing elsewhere", "[flow]") {
+  Flow flow({Architecture::kSimple, Edition::k2024, 5, 7});
+  const ImageBatch none{nullptr, nullptr, 0};
+  Tape tape(Device::kCpu);
+  tape.start(true);
+  CHECK_THAT(error_of([&] { flow.forward(tape, none, {kNoise}, DType::kF32, false); }), Contains("at least one image"));
+  CHECK(flow.log_prob(none, {kNoise}).empty());
+  CHECK(flow.decode(flow.encode(none, {kNoise}), 0).empty());
+}
+
+}  // namespace
+}  // namespace flowsmith
