@@ -40,7 +40,7 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
   } catch (const Error& error) {
     return fail(error.what());
   } catch (const std::bad_alloc&) {
-    return fail("out of memory: choose a smaller --batch-size");
+    return fail("out of memory: choose a smaller batch");
   }
 }
 
