@@ -15,7 +15,7 @@ constexpr std::int64_t kMaxPixels = 1 << 28;
 
 }  // namespace
 
-Grid make_grid(const std::uint8_t* images, int n, int h, int w, const GridOptions& options) {
+Grid measure_grid(int n, int h, int w, const GridOptions& options) {
   if (n <= 0 || h <= 0 || w <= 0) throw Error("a grid of no images was asked for; give at least one image");
   if (options.columns <= 0 || options.zoom <= 0 || options.padding < 0) {
     throw Error("a grid needs at least 1 column, a zoom of at least 1 and no negative padding; correct the option");
@@ -36,6 +36,14 @@ Grid make_grid(const std::uint8_t* images, int n, int h, int w, const GridOption
   Grid grid;
   grid.rows = static_cast<int>(options.padding + lines * cell_rows);
   grid.cols = static_cast<int>(options.padding + columns * cell_cols);
+  return grid;
+}
+
+Grid make_grid(const std::uint8_t* images, int n, int h, int w, const GridOptions& options) {
+  Grid grid = measure_grid(n, h, w, options);
+  const std::int64_t columns = std::min(n, options.columns);
+  const std::int64_t cell_rows = std::int64_t{h} * options.zoom + options.padding;
+  const std::int64_t cell_cols = std::int64_t{w} * options.zoom + options.padding;
   grid.pixels.assign(static_cast<std::size_t>(grid.rows) * static_cast<std::size_t>(grid.cols), options.background);
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t top = options.padding + i / columns * cell_rows;

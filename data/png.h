@@ -22,6 +22,9 @@ struct Grid {
   std::vector<std::uint8_t> pixels;  ///< (rows, cols)
 };
 
+/// The size of the grid that make_grid() makes, without its pixels. Throws Error as that does.
+Grid measure_grid(int n, int h, int w, const GridOptions& options = {});
+
 /// Lays `images` (n, h, w) out, min(n, columns) per row, the rest of the last row background. Sides in pixels: with
 /// c = min(n, columns) and r = ceil(n / c), padding + c * (w * zoom + padding) by padding + r * (h * zoom + padding).
 /// Throws Error if a size is not positive (padding: negative) or a side exceeds 65,535

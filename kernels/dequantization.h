@@ -37,8 +37,8 @@ template <class T>
 void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
                          std::size_t per_image, Cpu);
 
-/// v = logit(u), logdet += sum of log dv/du: where variational dequantization starts from uniform noise.
-/// u is noise, so there is no gradient. Shapes: v, u (n, per_image); logdet (n).
+/// v = logit(u) with alpha, as above; logdet += sum of log dv/du: where variational dequantization starts.
+/// u is uniform noise, so there is no gradient. Shapes: v, u (n, per_image); logdet (n).
 template <class T>
 void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Reference);
 template <class T>

@@ -41,13 +41,17 @@ std::string RunFolder::sample_grid(std::int64_t step) const {
   return path_ + name;
 }
 
-bool RunFolder::holds_run() const { return std::filesystem::exists(config()) || std::filesystem::exists(last()); }
+bool RunFolder::holds_run() const {
+  std::error_code ignored;  // a path that cannot be looked up holds no run; making its folder tells why
+  return std::filesystem::exists(config(), ignored);  // create() writes it last
+}
 
-void RunFolder::create(const RunConfig& run) const {
+void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) const {
   if (holds_run()) {
     throw Error(path_ + " already holds a run: continue it with --resume, or choose another --out");
   }
   make_folder(path_ + "/samples");
+  write_safetensors(last(), checkpoint);  // first, because it is large: a disk too full for it holds no run afterwards
   const TrainingOptions& t = run.training;
   const nlohmann::ordered_json json = {{"model", architecture_name(t.spec.architecture)},
                                        {"edition", edition_name(t.spec.edition)},

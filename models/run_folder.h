@@ -45,8 +45,9 @@ class RunFolder {
   /// Whether a run was started here.
   bool holds_run() const;
 
-  /// Makes the folders and writes config.json. Throws Error if a run is there already or it cannot be written.
-  void create(const RunConfig& config) const;
+  /// Makes the folders and writes the first checkpoint and config.json. Throws Error if a run is there already or they
+  /// cannot be written.
+  void create(const RunConfig& config, const SafetensorsFile& checkpoint) const;
   /// Throws Error that names the file if it is missing or not a config.json of ours.
   RunConfig read_config() const;
 

@@ -58,8 +58,7 @@ class Run {
       trainer_.restore(read_safetensors(folder.last()), folder.last());
       best_ = best_on_disk();
     } else {
-      folder.create(config_);
-      save_checkpoint();
+      folder.create(config_, trainer_.checkpoint());
     }
     metrics_.emplace(folder.metrics(), trainer_.steps_done(), trainer_.position());
     events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);

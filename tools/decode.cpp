@@ -17,6 +17,8 @@ int decode(const cxxopts::ParseResult& options) {
   Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
   const std::string path = options["latents"].as<std::string>();
   const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
+  const std::string out = options["out"].as<std::string>();
+  require_writable(out);
   std::vector<std::uint8_t> images;
   CountProgress progress("decoding", batch.n);
   for (int begin = 0; begin < batch.n; begin += kPiece) {
@@ -31,7 +33,6 @@ int decode(const cxxopts::ParseResult& options) {
     images.insert(images.end(), piece.begin(), piece.end());
     progress.update(begin + n);
   }
-  const std::string out = options["out"].as<std::string>();
   const std::int64_t dims[] = {batch.n, flow.spec().height, flow.spec().width};
   write_npy<std::uint8_t>(out, dims, images);
   std::printf("%d images decoded: %s\n", batch.n, out.c_str());

@@ -51,6 +51,8 @@ int encode(const cxxopts::ParseResult& options) {
   Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
   const Images images = options.count("images") > 0 ? images_of_array(options["images"].as<std::string>(), flow)
                                                     : images_of_dataset(options, flow);
+  const std::string out = options["out"].as<std::string>();
+  require_writable(out);
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
   CountProgress progress("encoding", images.index.size());
@@ -66,7 +68,6 @@ int encode(const cxxopts::ParseResult& options) {
     }
     progress.update(begin + n);
   }
-  const std::string out = options["out"].as<std::string>();
   write_safetensors(out, latents_to_file(flow, latents, int(images.index.size())));
   std::printf("%zu images encoded: %s\n", images.index.size(), out.c_str());
   return 0;

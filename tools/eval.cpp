@@ -1,7 +1,6 @@
 // flow-eval: bits per dimension of weights on a dataset, with importance sampling.
 #include <nlohmann/json.hpp>
 
-#include "engine/file.h"
 #include "models/evaluation.h"
 #include "tools/progress.h"
 #include "tools/tool.h"
@@ -86,12 +85,14 @@ int eval(const cxxopts::ParseResult& options) {
   parse_subset(split);
   const Device device = parse_device(options["device"].as<std::string>());
   set_thread_count(options["threads"].as<int>());
+  const std::string json = options["json"].as<std::string>();
   for (const std::string& path : weights) Flow::load(path, device);  // bad files show before the long part
+  if (!json.empty()) require_writable(json);
   const Dataset dataset = load_dataset(options["data"].as<std::string>());
   std::vector<Row> rows;
   for (const std::string& path : weights) rows.push_back(evaluate_file(path, options, device, dataset));
   print_table(rows, split, samples);
-  if (const std::string json = options["json"].as<std::string>(); !json.empty()) write_json(json, rows, split, samples);
+  if (!json.empty()) write_json(json, rows, split, samples);
   return 0;
 }
 

@@ -12,6 +12,7 @@ int parity(const cxxopts::ParseResult& options) {
   }
   set_thread_count(options["threads"].as<int>());
   const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
+  require_writable(out);
   CountProgress progress("replaying step", 1);
   const SafetensorsFile result =
       replay(read_safetensors(in), in, parse_device(options["device"].as<std::string>()), [&](int done, int steps) {

@@ -18,7 +18,15 @@ int sample(const cxxopts::ParseResult& options) {
   set_thread_count(options["threads"].as<int>());
   Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
   SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
-                      .temperature = options["temperature"].as<double>()};
+                      .temperature = options["temperature"].as<Real>().value};
+  const MapShape shape = flow.image_shape(count);
+  const std::string npy = options["npy"].as<std::string>(), out = options["out"].as<std::string>();
+  const GridOptions grid{.columns = options["columns"].as<int>(), .zoom = options["zoom"].as<int>()};
+  if (!npy.empty()) require_writable(npy);
+  if (!out.empty()) {
+    require_writable(out);
+    measure_grid(count, shape.h, shape.w, grid);
+  }
   std::vector<std::uint8_t> images;
   CountProgress progress("sampling", count);
   for (int done = 0; done < count; done += piece.count) {
@@ -29,15 +37,13 @@ int sample(const cxxopts::ParseResult& options) {
     progress.update(done + piece.count);
   }
 
-  const MapShape shape = flow.image_shape(count);
-  if (const std::string npy = options["npy"].as<std::string>(); !npy.empty()) {
+  if (!npy.empty()) {
     const std::int64_t dims[] = {count, shape.h, shape.w};
     write_npy<std::uint8_t>(npy, dims, images);
     std::printf("%d samples as an array: %s\n", count, npy.c_str());
   }
-  if (const std::string out = options["out"].as<std::string>(); !out.empty()) {
-    write_png_grid(out, images.data(), count, shape.h, shape.w,
-                   {.columns = options["columns"].as<int>(), .zoom = options["zoom"].as<int>()});
+  if (!out.empty()) {
+    write_png_grid(out, images.data(), count, shape.h, shape.w, grid);
     std::printf("%d samples as a picture: %s\n", count, out.c_str());
   }
   return 0;
@@ -47,12 +53,13 @@ int sample(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
+  using flowsmith::Real;
   cxxopts::Options options("flow sample", "Draws images from a trained flow.\n");
   options.add_options()
       ("weights", "Weight file", cxxopts::value<std::string>())
       ("n", "Number of samples", cxxopts::value<int>()->default_value("64"))
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("temperature", "Standard deviation of the latents", cxxopts::value<double>()->default_value("1.0"))
+      ("temperature", "Standard deviation of the latents", cxxopts::value<Real>()->default_value("1.0"))
       ("out", "Picture of all samples in a grid (PNG)", cxxopts::value<std::string>()->default_value("samples.png"))
       ("npy", "Also write the samples to this array (uint8, n x height x width)",
        cxxopts::value<std::string>()->default_value(""))

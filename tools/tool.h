@@ -4,12 +4,46 @@
 
 #include <cstdio>
 #include <cxxopts.hpp>
+#include <exception>
+#include <istream>
 #include <new>
 #include <string>
 
 #include "engine/error.h"
+#include "engine/file.h"
 
 namespace flowsmith {
+
+/// A number with a fraction, as the type of an option: cxxopts reads "1.5x" as the double 1.5.
+struct Real {
+  double value = 0;
+  bool operator==(const Real&) const = default;
+};
+
+inline std::istream& operator>>(std::istream& in, Real& real) {
+  if (in >> real.value && !in.eof()) in.setstate(std::ios::failbit);
+  return in;
+}
+
+/// Throws Error unless a file can be written at `path`: better before minutes of work than after them.
+inline void require_writable(const std::string& path) { const AtomicFile nothing(path); }
+
+/// "--lr fast": the words of the command line whose value cannot be read. The exception of cxxopts does not name the
+/// option, so this parses ever longer beginnings of the command line until one fails in that way.
+inline std::string unreadable_words(cxxopts::Options& options, int argc, const char* const* argv) {
+  bool cut = false;  // the beginning before this one ended between an option and its value
+  for (int n = 2; n <= argc; ++n) {
+    try {
+      options.parse(n, argv);
+      cut = false;
+    } catch (const cxxopts::exceptions::incorrect_argument_type&) {
+      return (cut ? std::string(argv[n - 2]) + " " : "") + argv[n - 1];
+    } catch (const cxxopts::exceptions::exception&) {
+      cut = true;
+    }
+  }
+  return argv[argc - 1];
+}
 
 /// Runs body(options) and returns the exit code: that of the body, 0 for --help, 2 for an error, which goes to stderr
 /// as one line. Options that the tool does not know and arguments without an option are errors.
@@ -35,12 +69,16 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
     // A full disk or a closed pipe must not look like success.
     if (std::fflush(stdout) != 0) return fail("cannot write the output");
     return code;
+  } catch (const cxxopts::exceptions::incorrect_argument_type&) {
+    return fail("cannot read '" + unreadable_words(options, argc, argv) + "': see --help");
   } catch (const cxxopts::exceptions::exception& error) {
     return fail(std::string(error.what()) + ": see --help");
   } catch (const Error& error) {
     return fail(error.what());
   } catch (const std::bad_alloc&) {
     return fail("out of memory: choose a smaller batch");
+  } catch (const std::exception& error) {
+    return fail(error.what());
   }
 }
 

@@ -73,9 +73,9 @@ RunConfig config_of_options(const cxxopts::ParseResult& options) {
   t.spec.edition = parse_edition(options["edition"].as<std::string>());
   t.epochs = options["epochs"].as<int>();
   t.batch_size = options["batch-size"].as<int>();
-  t.lr = options["lr"].as<double>();
-  t.lr_decay = options["lr-decay"].as<double>();
-  t.clip_norm = options["clip-norm"].as<double>();
+  t.lr = options["lr"].as<Real>().value;
+  t.lr_decay = options["lr-decay"].as<Real>().value;
+  t.clip_norm = options["clip-norm"].as<Real>().value;
   t.seed = options["seed"].as<std::uint64_t>();
   config.data = options["data"].as<std::string>();
   require_valid(t);
@@ -90,9 +90,9 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
   require_same(options, "data", config.data);
   require_same(options, "epochs", t.epochs);
   require_same(options, "batch-size", t.batch_size);
-  require_same(options, "lr", t.lr);
-  require_same(options, "lr-decay", t.lr_decay);
-  require_same(options, "clip-norm", t.clip_norm);
+  require_same(options, "lr", Real{t.lr});
+  require_same(options, "lr-decay", Real{t.lr_decay});
+  require_same(options, "clip-norm", Real{t.clip_norm});
   require_same(options, "seed", t.seed);
   return config;
 }
@@ -111,8 +111,8 @@ int train(const cxxopts::ParseResult& options) {
   const RunFolder folder(out.empty() ? default_folder(architecture_name(config.training.spec.architecture), resume)
                                      : out);
   if (resume) config = config_to_resume(options, folder);
-  const RunLimits limits{options["max-minutes"].as<double>(), options["max-steps"].as<std::int64_t>(),
-                         options["snapshot-seconds"].as<double>()};
+  const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
+                         options["snapshot-seconds"].as<Real>().value};
   if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || !(limits.snapshot_seconds >= 0)) {
     throw Error("--max-minutes, --max-steps and --snapshot-seconds must be 0 or more");
   }
@@ -146,6 +146,7 @@ int train(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
+  using flowsmith::Real;
   cxxopts::Options options("flow train", "Trains a normalizing flow on images by maximum likelihood.\n");
   options.add_options()
       ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
@@ -154,15 +155,15 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value("mnist"))
       ("epochs", "Passes over the training set", cxxopts::value<int>()->default_value("200"))
       ("max-minutes", "Stop after this time, closing scores included; 0: no limit",
-       cxxopts::value<double>()->default_value("0"))
+       cxxopts::value<Real>()->default_value("0"))
       ("max-steps", "Stop when the run has done this many steps, those before a resume included; 0: no limit",
        cxxopts::value<std::int64_t>()->default_value("0"))
       ("snapshot-seconds", "Write a checkpoint and a picture of samples at least this often",
-       cxxopts::value<double>()->default_value("120"))
+       cxxopts::value<Real>()->default_value("120"))
       ("batch-size", "Images per step", cxxopts::value<int>()->default_value("128"))
-      ("lr", "Adam's learning rate in the first epoch", cxxopts::value<double>()->default_value("1e-3"))
-      ("lr-decay", "Factor on the learning rate per epoch", cxxopts::value<double>()->default_value("0.99"))
-      ("clip-norm", "Largest norm of the gradient; 0: no clipping", cxxopts::value<double>()->default_value("1.0"))
+      ("lr", "Adam's learning rate in the first epoch", cxxopts::value<Real>()->default_value("1e-3"))
+      ("lr-decay", "Factor on the learning rate per epoch", cxxopts::value<Real>()->default_value("0.99"))
+      ("clip-norm", "Largest norm of the gradient; 0: no clipping", cxxopts::value<Real>()->default_value("1.0"))
       ("seed", "Of weights, data order, noise and the validation split",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))

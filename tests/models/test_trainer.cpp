@@ -84,11 +84,14 @@ TEST_CASE("epochs, positions and learning rates follow the steps", "[trainer]") 
 
 TEST_CASE("a restored trainer goes on to the same bits", "[trainer]") {
   const TinyData data;
-  const TrainingOptions options =
-      tiny_options(GENERATE(Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale));
-  const int stop = GENERATE(0, 3, 5);  // at the start, inside an epoch, at its end
+  const auto [architecture, stop] =
+      GENERATE(table<Architecture, int>({{Architecture::kSimple, 3},
+                                         {Architecture::kVardeq, 3},
+                                         {Architecture::kMultiscale, 3},
+                                         {Architecture::kMultiscale, 5}}));  // epoch's end
+  const TrainingOptions options = tiny_options(architecture);
   Trainer unbroken(options, data.dataset, Device::kCpu);
-  run_steps(unbroken, 7);
+  run_steps(unbroken, 6);
   Trainer first(options, data.dataset, Device::kCpu);
   run_steps(first, stop);
   write_safetensors(data.dir.file("last.safetensors"), first.checkpoint());
@@ -97,7 +100,7 @@ TEST_CASE("a restored trainer goes on to the same bits", "[trainer]") {
   run_steps(second, 1);  // whatever it did before is forgotten
   second.restore(read_safetensors(data.dir.file("last.safetensors")), "last.safetensors");
   CHECK(same_file(second.checkpoint(), first.checkpoint()));
-  run_steps(second, 7 - stop);
+  run_steps(second, 6 - stop);
   CHECK(same_file(second.checkpoint(), unbroken.checkpoint()));
   CHECK(second.epoch_bits_per_dim() == unbroken.epoch_bits_per_dim());
   CHECK_FALSE(same_file(second.checkpoint(), first.checkpoint()));  // the comparison sees differences
@@ -227,7 +230,7 @@ TEST_CASE("a loss that is not finite stops before the weights change", "[trainer
   const TinyData data;
   Trainer trainer(tiny_options(Architecture::kMultiscale), data.dataset, Device::kCpu);
   trainer.step();
-  set_parameter(trainer.flow(), "flows.4.network.nn.8.bias", std::numeric_limits<float>::quiet_NaN());
+  set_parameter(trainer.flow(), "flows.4.network.nn.0.bias", std::numeric_limits<float>::quiet_NaN());
   CHECK_THAT(failure_of_step(trainer), Contains("loss of step 2 is not finite") &&
                                            Contains("layer flows.4 (coupling") && Contains("image ") &&
                                            Contains("--lr"));
