@@ -34,13 +34,13 @@ std::string find_file(const std::string& folder, const std::string& name) {
               ".gz; put the four IDX files of the dataset there");
 }
 
-struct ImageSet {
+struct ImageFiles {
   int rows = 0;
   int cols = 0;
   LabelledImages content;
 };
 
-ImageSet load_set(const std::string& folder, const std::string& prefix) {
+ImageFiles load_set(const std::string& folder, const std::string& prefix) {
   const std::string image_file = find_file(folder, prefix + "-images-idx3-ubyte");
   const std::string label_file = find_file(folder, prefix + "-labels-idx1-ubyte");
   IdxImages images = read_idx_images(image_file);
@@ -119,8 +119,8 @@ std::string find_dataset(const std::string& folder_or_name) {
 
 Dataset load_dataset(const std::string& folder_or_name) {
   const std::string folder = find_dataset(folder_or_name);
-  ImageSet train = load_set(folder, "train");
-  ImageSet test = load_set(folder, "t10k");
+  ImageFiles train = load_set(folder, "train");
+  ImageFiles test = load_set(folder, "t10k");
   if (train.rows != test.rows || train.cols != test.cols) {
     throw Error("dataset " + in_quotes(folder) + " mixes sizes: training images are " + std::to_string(train.rows) +
                 "x" + std::to_string(train.cols) + ", test images " + std::to_string(test.rows) + "x" +

@@ -20,7 +20,9 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit
 Arena::~Arena() { free_blocks(); }
 
 Arena::Arena(Arena&& other) noexcept
-    : blocks_(std::exchange(other.blocks_, {})), current_(other.current_), offset_(other.offset_) {}
+    : blocks_(std::exchange(other.blocks_, {})),
+      current_(std::exchange(other.current_, 0)),
+      offset_(std::exchange(other.offset_, 0)) {}
 
 void* Arena::allocate(std::size_t bytes) {
   bytes = round_up(std::max<std::size_t>(bytes, 1), kAlignment);

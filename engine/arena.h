@@ -48,17 +48,4 @@ class Arena {
   std::size_t offset_ = 0;
 };
 
-/// Gives back at the end of the scope what was allocated inside it.
-class ArenaScope {
- public:
-  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
-  ~ArenaScope() { arena_.release(mark_); }
-  ArenaScope(const ArenaScope&) = delete;
-  ArenaScope& operator=(const ArenaScope&) = delete;
-
- private:
-  Arena& arena_;
-  Arena::Mark mark_;
-};
-
 }  // namespace flowsmith

@@ -13,7 +13,7 @@ struct ConvShape {
   int n = 0, h = 0, w = 0;  ///< images, rows, columns of input and output
   int c_in = 0;             ///< channels that the weight sees: twice those of x with concat_elu
   int c_out = 0;
-  int kernel = 3;           ///< 1 or 3
+  int kernel = 3;  ///< 1 or 3
   bool concat_elu = false;
 
   int x_channels() const { return concat_elu ? c_in / 2 : c_in; }

@@ -7,8 +7,8 @@
 //   inverse  z  = z' * exp(-s) - t        logdet -= sum s
 //
 // The network's output st (n,h,w,2c) holds s_raw in its first c channels and t_raw in its last c.
-// Where mask = 1 the output is a copy of the input, bit for bit: both directions feed the conditioner
-// the same numbers, so the only rounding is in the two lines above.
+// Where mask = 1 the output is a copy of the input, bit for bit: the inverse feeds the conditioner what the
+// forward direction did, so the only rounding is in the two lines above.
 //
 // Z is the type of the flow's path (float while training, double for encode, decode and scoring), S
 // that of the network. logdet is always double: one number per image costs nothing and sums thousands.
@@ -49,8 +49,7 @@ template <class Z, class S>
 void coupling_backward(Grad<Z> dz, Grad<S> dst, Grad<S> dscaling_factor, const Z* dz_out, const double* dlogdet,
                        const Z* z, const S* st, const S* scaling_factor, MapShape shape, Mask mask, Reference);
 template <class Z>
-void coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor, const Z* dz_out,
-                       const double* dlogdet, const Z* z, const float* st, const float* scaling_factor,
-                       MapShape shape, Mask mask, Cpu);
+void coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor, const Z* dz_out, const double* dlogdet,
+                       const Z* z, const float* st, const float* scaling_factor, MapShape shape, Mask mask, Cpu);
 
 }  // namespace flowsmith

@@ -18,8 +18,7 @@ template <class T>
 void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
                         Reference);
 template <class T>
-void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
-                        Cpu);
+void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image, Cpu);
 
 /// image = floor(256 * (sigmoid(z) - alpha/2) / (1 - alpha)), clamped to 0..255. A z that is not finite
 /// clamps like its sign says; NaN gives 0.

@@ -49,8 +49,8 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
 
 /// Gradients by the chain rule through the four lines above; see docs/math/gated_block.md.
 template <class T>
-void gated_block_backward(Grad<T> dx, GatedBlockGrads<T> grads, const T* dy, GatedBlockSaved<const T> saved,
-                          const T* x, GatedBlockWeights<T> weights, GatedBlockShape shape, Reference);
+void gated_block_backward(Grad<T> dx, GatedBlockGrads<T> grads, const T* dy, GatedBlockSaved<const T> saved, const T* x,
+                          GatedBlockWeights<T> weights, GatedBlockShape shape, Reference);
 void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const float* dy,
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
                           GatedBlockShape shape, Cpu);

@@ -41,8 +41,8 @@ struct MapShape {
   int w = 0;  ///< columns
   int c = 0;  ///< channels
 
-  std::size_t pixels() const { return std::size_t(h) * w; }          ///< of one image
-  std::size_t image_size() const { return pixels() * c; }            ///< elements of one image
+  std::size_t pixels() const { return std::size_t(h) * w; }           ///< of one image
+  std::size_t image_size() const { return pixels() * c; }             ///< elements of one image
   std::size_t size() const { return std::size_t(n) * image_size(); }  ///< elements of the batch
 };
 

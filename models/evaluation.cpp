@@ -44,7 +44,7 @@ ImageSet select_images(const Dataset& dataset, Subset subset, std::uint64_t seed
 
 void ImageSet::restrict_to(std::int64_t offset, std::int64_t limit) {
   const std::int64_t count = std::int64_t(index.size());
-  if (offset < 0 || offset >= count || limit == 0) {
+  if (offset < 0 || offset >= count || limit == 0 || limit < -1) {
     throw Error("no images to work on: there are " + std::to_string(count) + ", --offset is " + std::to_string(offset) +
                 " and --limit " + std::to_string(limit));
   }

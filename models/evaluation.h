@@ -19,7 +19,7 @@ struct ImageSet {
   const std::vector<std::uint8_t>* pixels;  ///< of the whole file that they stand in
   std::vector<std::uint32_t> index;
 
-  /// `limit` images (< 0: all) from the offset-th on. Throws Error if none are left.
+  /// `limit` images (-1: all) from the offset-th on. Throws Error if none are left.
   void restrict_to(std::int64_t offset, std::int64_t limit);
 };
 

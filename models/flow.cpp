@@ -1,5 +1,6 @@
 #include "models/flow.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 

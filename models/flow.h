@@ -103,7 +103,7 @@ class Flow {
   /// `path` is the type of z. Throws Error if the batch is empty.
   Pass forward(Tape& tape, ImageBatch batch, DequantizationNoise noise, DType path, bool keep_latents) const;
 
-  /// Where a forward pass first meets a value that is not finite: "layer 3 (squeeze), image 17"; nothing if
+  /// Where a forward pass first meets a value that is not finite: "layer flows.3 (squeeze), image 17"; nothing if
   /// all are finite. Images are named by their index.
   std::optional<std::string> find_non_finite(ImageBatch batch, DequantizationNoise noise, DType path);
 

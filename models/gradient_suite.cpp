@@ -51,8 +51,8 @@ std::string flow_name(const ModelSpec& spec) {
 
 std::vector<GradientCheck> difference_checks(const ModelSpec& spec) {
   const FlowExample example(spec, Device::kReference, DType::kF64);
-  // No element alone, so that the whole suite takes seconds: a random direction sees every element, and a wrong one is
-  // off by its share of the norm, thousands of bounds.
+  // No element alone, so that the whole suite takes seconds: a random direction sees every element, and one that is
+  // wrong moves the derivative by its share of the norm: 4e-3 among 70,000, hundreds of bounds.
   return check_gradients(
       example.inputs(), [&](Tape& tape) { return example.record_loss(tape); }, 0);
 }

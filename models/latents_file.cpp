@@ -1,5 +1,7 @@
 #include "models/latents_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "data/event_file.h"
@@ -58,9 +60,13 @@ LatentBatch latents_from_file(const Flow& flow, const SafetensorsFile& file, con
                   ", expected F64 [N, " + std::to_string(shape.c) + ", " + std::to_string(shape.h) + ", " +
                   std::to_string(shape.w) + "] with the same N for all latents");
     }
+    if (n < 1) throw Error(path + ": latent " + name + " holds no images: encode at least one");
     batch.n = int(n);
     Latent z{name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * n)};
     const std::span<const double> values = tensor->as<double>();
+    if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
+      throw Error(path + ": latent " + name + " has values that are not finite: encode the images again");
+    }
     for_each_element({batch.n, shape.h, shape.w, shape.c},
                      [&](std::size_t nchw, std::size_t nhwc) { z.values[nhwc] = values[nchw]; });
     batch.latents.push_back(std::move(z));

@@ -70,6 +70,11 @@ SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, De
   }
   spec.height = int(images.shape[3]);
   spec.width = int(images.shape[4]);
+  try {
+    require_valid(spec);
+  } catch (const Error& error) {
+    throw Error(path + ": " + error.what());
+  }
   Flow flow(spec, device);
   constexpr std::string_view kInputs[] = {"images", "noise"};
   load_weights(flow, input, path, kInputs);

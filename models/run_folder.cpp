@@ -43,7 +43,7 @@ std::string RunFolder::sample_grid(std::int64_t step) const {
 
 bool RunFolder::holds_run() const {
   std::error_code ignored;  // a path that cannot be looked up holds no run; making its folder tells why
-  return std::filesystem::exists(config(), ignored);  // create() writes it last
+  return std::filesystem::exists(config(), ignored) || std::filesystem::exists(last(), ignored);
 }
 
 void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) const {
@@ -67,6 +67,19 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
   write_file_atomically(config(), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
+namespace {
+
+/// An integer of 0 to 2^31 - 1; what is none of these is a type error of the library.
+int integer(const nlohmann::json& json, const char* key) {
+  const auto& value = json.at(key);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 0x7fffffff) {
+    throw Error(std::string("'") + key + "' is not a whole number of 0 or more");
+  }
+  return value.get<int>();
+}
+
+}  // namespace
+
 RunConfig RunFolder::read_config() const {
   if (!holds_run()) throw Error(path_ + ": there is no run to resume here: leave --resume out, or name its --out");
   const std::string text = read_text_file(config(), kLargestConfig);
@@ -76,11 +89,11 @@ RunConfig RunFolder::read_config() const {
     TrainingOptions& t = run.training;
     t.spec.architecture = parse_architecture(json.at("model").get<std::string>());
     t.spec.edition = parse_edition(json.at("edition").get<std::string>());
-    t.spec.height = json.at("height");
-    t.spec.width = json.at("width");
+    t.spec.height = integer(json, "height");
+    t.spec.width = integer(json, "width");
     run.data = json.at("data");
-    t.epochs = json.at("epochs");
-    t.batch_size = json.at("batch_size");
+    t.epochs = integer(json, "epochs");
+    t.batch_size = integer(json, "batch_size");
     t.lr = json.at("lr");
     t.lr_decay = json.at("lr_decay");
     t.clip_norm = json.at("clip_norm");

@@ -1,5 +1,6 @@
 #include "models/trainer.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -60,6 +61,10 @@ Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device 
       epoch_set_{&dataset.train.images, {}},
       validation_(select_images(dataset, Subset::kValidation, options.seed)) {
   require_valid(options);
+  if (validation_.index.empty()) {
+    throw Error(dataset.name + " has " + std::to_string(dataset.train.count) +
+                " training images: at least 6 are needed, of which a sixth is for validation");
+  }
   steps_per_epoch_ = int(train_.index.size()) / options.batch_size;
   if (steps_per_epoch_ == 0) {
     throw Error("the training set of " + dataset.name + " has " + std::to_string(train_.index.size()) +

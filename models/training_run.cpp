@@ -83,7 +83,7 @@ class Run {
       if (limit_reached()) break;
       train_one_step();
       validated = false;
-      if (seconds_since(last_snapshot_) > limits_.snapshot_seconds) take_snapshot();
+      if (seconds_since(last_snapshot_) + step_seconds_ > limits_.snapshot_seconds) take_snapshot();
     }
     return finish(validated);
   }
@@ -132,7 +132,8 @@ class Run {
     const std::int64_t left = trainer_.total_steps() - trainer_.steps_done();
     char text[256];
     std::snprintf(text, sizeof text,
-                  "%.2f s per step: the full run of %d epochs (%lld steps left) would take about %s on this machine. "
+                  "%.2f s per step: the steps of the full run of %d epochs (%lld left) would take about %s on this "
+                  "machine. "
                   "Ctrl-C stops safely at any time%s.",
                   step_seconds_, config_.training.epochs, static_cast<long long>(left),
                   duration_text(double(left) * step_seconds_).c_str(),
@@ -144,7 +145,7 @@ class Run {
   bool close_epoch() {
     const std::int64_t step = trainer_.steps_done();
     const int epoch = trainer_.epoch() + 1;
-    save_checkpoint();
+    take_snapshot();
     const double train = trainer_.epoch_bits_per_dim();
     const Score score = validate(trainer_.validation_set().index.size());
     if (stop_) return false;
@@ -183,12 +184,14 @@ class Run {
     if (best_ && *best_ <= score.bits_per_dim) return;
     SafetensorsFile file{model_metadata(trainer_.flow().spec()),
                          export_parameters(trainer_.flow().parameters(), trainer_.flow().parameters().values())};
+    // A score of fewer images is no match for those of later epochs: the file then goes without one.
+    const bool full = score.images == trainer_.validation_set().index.size();
     char text[32];
     const auto end = std::to_chars(text, text + sizeof text, score.bits_per_dim).ptr;
-    file.metadata[kValidationKey] = std::string(text, end);
+    if (full) file.metadata[kValidationKey] = std::string(text, end);
     file.metadata["step"] = std::to_string(trainer_.steps_done());
     write_safetensors(folder_.best(), file);
-    best_ = score.bits_per_dim;
+    if (full) best_ = score.bits_per_dim;
   }
 
   std::optional<double> best_on_disk() const {
@@ -196,8 +199,11 @@ class Run {
     const SafetensorsFile file = read_safetensors(folder_.best());
     const auto found = file.metadata.find(kValidationKey);
     if (found == file.metadata.end()) return std::nullopt;
+    const std::string& text = found->second;
     double value = 0;
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc() || !std::isfinite(value)) {
+      throw Error(folder_.best() + ": metadata '" + kValidationKey + "' is not a number: remove the damaged file");
+    }
     return value;
   }
 
@@ -207,7 +213,20 @@ class Run {
     last_snapshot_ = Clock::now();
   }
 
-  void save_checkpoint() { write_safetensors(folder_.last(), trainer_.checkpoint()); }
+  /// Never replaces a good checkpoint by weights that have diverged since.
+  void save_checkpoint() {
+    Flow& flow = trainer_.flow();
+    const ImageSet& set = trainer_.validation_set();
+    const std::size_t n = std::min<std::size_t>(kScoringBatch, set.index.size());
+    const std::vector<std::uint8_t> pixels = gather(set, flow.dims(), 0, n);
+    const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
+    if (const auto where = flow.find_non_finite({pixels.data(), set.index.data(), int(n)}, {noise}, DType::kF64)) {
+      throw Error("after step " + std::to_string(trainer_.steps_done()) + " the flow is not finite, first at " +
+                  *where + ": " + folder_.last() +
+                  " keeps the last good checkpoint; start a new run with a smaller --lr");
+    }
+    write_safetensors(folder_.last(), trainer_.checkpoint());
+  }
 
   void draw_samples(Flow& flow, const std::string& path) {
     const std::vector<std::uint8_t> images = flow.sample({.count = kSampleCount, .seed = config_.training.seed});
@@ -234,7 +253,9 @@ class Run {
     const std::size_t validation_size = trainer_.validation_set().index.size();
     std::size_t affordable = std::max(validation_size, test.index.size());
     if (!complete) {
-      const double budget = closing_seconds() * 0.9 / (validated ? 1 : 2);  // the last tenth is for loading and samples
+      double budget = closing_seconds();
+      if (limits_.max_minutes > 0) budget = std::min(budget, 60 * limits_.max_minutes - seconds_since(start_));
+      budget *= 0.9 / (validated ? 1 : 2);  // the last tenth is for loading and samples
       const double ms = scoring_ms(trainer_.flow(), kScoringBatch, 1);
       const double batches = std::max(1.0, budget * 1000 / ms);
       affordable = std::size_t(std::min(batches * kScoringBatch, 1e9));

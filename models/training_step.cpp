@@ -24,13 +24,13 @@ StepResult TrainingStep::run(ImageBatch batch, DequantizationNoise noise, AdamOp
   if (!std::isfinite(result.bits_per_dim)) {
     const auto where = flow_.find_non_finite(batch, noise, flow_.parameters().dtype());
     throw Error("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
-                ": the weights before it are kept; try a smaller --lr or --clip-norm");
+                ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }
   result.gradient_norm = adam_.gradient_norm();
   if (!std::isfinite(result.gradient_norm)) {
     throw Error("the gradient of step " + step + " is not finite, first at " +
                 locate_non_finite_gradient(batch, noise) +
-                ": the weights before it are kept; try a smaller --lr or --clip-norm");
+                ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }
   adam_.step(result.gradient_norm, clip_norm, options);
   return result;

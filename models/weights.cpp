@@ -38,6 +38,14 @@ void find_image_size(ModelSpec& spec, const SafetensorsFile& file, const std::st
   }
 }
 
+void require_valid_in(const ModelSpec& spec, const std::string& path) {
+  try {
+    require_valid(spec);
+  } catch (const Error& error) {
+    throw Error(path + ": " + error.what());
+  }
+}
+
 /// The first parameter that the file lacks or has in another shape; nullptr if all fit.
 const Parameter* first_misfit(const Parameters& parameters, const SafetensorsFile& file) {
   for (int i = 0; i < parameters.count(); ++i) {
@@ -74,11 +82,11 @@ ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path) 
     try {
       spec.architecture = parse_architecture(model->second);
       spec.edition = parse_edition(edition->second);
-      find_image_size(spec, file, path);
-      require_valid(spec);
     } catch (const Error& error) {
       throw Error(path + ": " + error.what());
     }
+    find_image_size(spec, file, path);
+    require_valid_in(spec, path);
     return spec;
   }
   for (const Edition e : {Edition::k2024, Edition::k2022}) {
@@ -88,7 +96,7 @@ ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path) 
       spec.architecture = a;
       spec.edition = e;
       find_image_size(spec, file, path);
-      require_valid(spec);
+      require_valid_in(spec, path);
       return spec;
     }
   }
@@ -126,7 +134,11 @@ void import_parameters(const Parameters& parameters, const Tensor& span, const S
       throw Error(path + ": tensor " + name + " is " + tensor->dtype + " " + shape_text(tensor->shape) +
                   ", expected F32 " + shape_text(parameters[i].file_shape) + ": give the weights of the right model");
     }
-    parameters.from_file_order(span, i, tensor->as<float>().data());
+    const std::span<const float> values = tensor->as<float>();
+    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+      throw Error(path + ": tensor " + name + " has values that are not finite: use an earlier checkpoint");
+    }
+    parameters.from_file_order(span, i, values.data());
   }
 }
 

@@ -87,6 +87,7 @@ int bench(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   using namespace flowsmith;
   cxxopts::Options options("flow bench", std::string(kDescription) + "\nNames: " + benchmark_names() + "\n");
+  // clang-format off
   options.add_options()
       ("filter", "Regular expression (ECMAScript) searched in NAME/MODEL, e.g. 'gated_block.*/28x28x32'",
        cxxopts::value<std::string>()->default_value(""))
@@ -98,5 +99,6 @@ int main(int argc, char** argv) {
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("cpu"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
+  // clang-format on
   return run_tool("flow bench", options, argc, argv, bench);
 }

@@ -23,11 +23,11 @@ int decode(const cxxopts::ParseResult& options) {
   CountProgress progress("decoding", batch.n);
   for (int begin = 0; begin < batch.n; begin += kPiece) {
     const int n = std::min(kPiece, batch.n - begin);
-    Latents some = batch.latents;
-    for (std::size_t k = 0; k < some.size(); ++k) {
-      const std::size_t per_image = std::size_t(some[k].h) * some[k].w * some[k].c;
-      const auto first = batch.latents[k].values.begin() + begin * per_image;
-      some[k].values.assign(first, first + n * per_image);
+    Latents some;
+    for (const Latent& z : batch.latents) {
+      const std::size_t per_image = std::size_t(z.h) * z.w * z.c;
+      const auto first = z.values.begin() + begin * per_image;
+      some.push_back({z.name, z.h, z.w, z.c, {first, first + n * per_image}});
     }
     const std::vector<std::uint8_t> piece = flow.decode(some, n);
     images.insert(images.end(), piece.begin(), piece.end());
@@ -44,11 +44,13 @@ int decode(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow decode", "Turns the latents of flow encode back into the same images.\n");
+  // clang-format off
   options.add_options()
       ("weights", "Weight file that made the latents", cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("out", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>());
+  // clang-format on
   return flowsmith::run_tool("flow decode", options, argc, argv, flowsmith::decode);
 }

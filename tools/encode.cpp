@@ -79,6 +79,7 @@ int encode(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   cxxopts::Options options("flow encode",
                            "Turns images into all latents of a flow; flow decode gives back the same images.\n");
+  // clang-format off
   options.add_options()
       ("weights", "Weight file", cxxopts::value<std::string>())
       ("images", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>())
@@ -87,9 +88,11 @@ int main(int argc, char** argv) {
       ("limit", "Encode at most this many images of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many images of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
-      ("seed", "Of the noise, and of the split into train and val", cxxopts::value<std::uint64_t>()->default_value("42"))
+      ("seed", "Of the noise, and of the split into train and val: that of the training run",
+       cxxopts::value<std::uint64_t>()->default_value("42"))
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());
+  // clang-format on
   return flowsmith::run_tool("flow encode", options, argc, argv, flowsmith::encode);
 }

@@ -19,16 +19,15 @@ struct Row {
   std::size_t parameters;
 };
 
-Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device,
-                  const Dataset& dataset) {
+Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset) {
   Flow flow = Flow::load(path, device);
   require_image_size(flow, dataset);
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
   ImageSet set = select_images(dataset, parse_subset(options["split"].as<std::string>()), seed);
   set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>());
   CountProgress progress("scoring " + path + ":", set.index.size());
-  const EvaluationOptions evaluation{options["importance-samples"].as<int>(), options["batch-size"].as<int>(),
-                                     {seed, NoisePurpose::kScoring, 0}};
+  const EvaluationOptions evaluation{
+      options["importance-samples"].as<int>(), options["batch-size"].as<int>(), {seed, NoisePurpose::kScoring, 0}};
   const Evaluation score = evaluate(flow, set, evaluation, [&](std::size_t done) {
     progress.update(done);
     return true;
@@ -44,8 +43,8 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
 void print_table(const std::vector<Row>& rows, const std::string& split, int samples) {
   std::printf("%s bits/dim with %d importance sample%s; times for a batch of %d\n\n", split.c_str(), samples,
               samples == 1 ? "" : "s", kTimedBatch);
-  std::printf("%-11s %-8s %7s %19s %14s %12s %12s %12s  %s\n", "Model", "Edition", "Images", "Bits/dim", "Single sample",
-              "Scoring", "Sampling", "Parameters", "Weights");
+  std::printf("%-11s %-8s %7s %19s %14s %12s %12s %12s  %s\n", "Model", "Edition", "Images", "Bits/dim",
+              "Single sample", "Scoring", "Sampling", "Parameters", "Weights");
   for (const Row& row : rows) {
     char bits[40];
     std::snprintf(bits, sizeof bits, "%.4f +- %.4f", row.score.bits_per_dim, row.score.standard_error);
@@ -86,9 +85,10 @@ int eval(const cxxopts::ParseResult& options) {
   const Device device = parse_device(options["device"].as<std::string>());
   set_thread_count(options["threads"].as<int>());
   const std::string json = options["json"].as<std::string>();
-  for (const std::string& path : weights) Flow::load(path, device);  // bad files show before the long part
   if (!json.empty()) require_writable(json);
   const Dataset dataset = load_dataset(options["data"].as<std::string>());
+  // Bad files show before the long part.
+  for (const std::string& path : weights) require_image_size(Flow::load(path, device), dataset);
   std::vector<Row> rows;
   for (const std::string& path : weights) rows.push_back(evaluate_file(path, options, device, dataset));
   print_table(rows, split, samples);
@@ -101,6 +101,7 @@ int eval(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow eval", "Scores images under trained flows: bits per dimension, times, parameters.\n");
+  // clang-format off
   options.add_options()
       ("weights", "Weight file; give several times, or separated by commas, for a table",
        cxxopts::value<std::vector<std::string>>())
@@ -110,9 +111,11 @@ int main(int argc, char** argv) {
       ("offset", "Leave out this many images first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("importance-samples", "Noise samples per image", cxxopts::value<int>()->default_value("8"))
       ("batch-size", "Images per pass", cxxopts::value<int>()->default_value("64"))
-      ("seed", "Of the noise, and of the split into train and val", cxxopts::value<std::uint64_t>()->default_value("42"))
+      ("seed", "Of the noise, and of the split into train and val: that of the training run",
+       cxxopts::value<std::uint64_t>()->default_value("42"))
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
+  // clang-format on
   return flowsmith::run_tool("flow eval", options, argc, argv, flowsmith::eval);
 }

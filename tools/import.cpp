@@ -6,7 +6,7 @@
 namespace flowsmith {
 namespace {
 
-int import(const cxxopts::ParseResult& options) {
+int import_checkpoint(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
     throw Error("two files are needed: flow import IN.ckpt OUT.safetensors");
   }
@@ -24,13 +24,16 @@ int import(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options("flow import",
-                           "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the\n"
-                           "checkpoint is executed.\n");
+  cxxopts::Options options(
+      "flow import",
+      "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the\n"
+      "checkpoint is executed.\n");
+  // clang-format off
   options.add_options()
       ("in", "PyTorch checkpoint", cxxopts::value<std::string>())
       ("out", "Weight file to write", cxxopts::value<std::string>());
+  // clang-format on
   options.parse_positional({"in", "out"});
   options.positional_help("IN.ckpt OUT.safetensors");
-  return flowsmith::run_tool("flow import", options, argc, argv, flowsmith::import);
+  return flowsmith::run_tool("flow import", options, argc, argv, flowsmith::import_checkpoint);
 }

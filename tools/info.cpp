@@ -16,8 +16,9 @@ Flow flow_of_options(const cxxopts::ParseResult& options) {
     }
     return Flow::load(options["weights"].as<std::string>());
   }
-  return Flow({parse_architecture(options["model"].as<std::string>()), parse_edition(options["edition"].as<std::string>()),
-               options["height"].as<int>(), options["width"].as<int>()});
+  return Flow({parse_architecture(options["model"].as<std::string>()),
+               parse_edition(options["edition"].as<std::string>()), options["height"].as<int>(),
+               options["width"].as<int>()});
 }
 
 int info(const cxxopts::ParseResult& options) {
@@ -40,11 +41,13 @@ int info(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow info", "Lists the layers of a flow with output shapes and parameter counts.\n");
+  // clang-format off
   options.add_options()
       ("weights", "Describe the model of this weight file", cxxopts::value<std::string>())
       ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
       ("height", "Rows of the images", cxxopts::value<int>()->default_value("28"))
       ("width", "Columns of the images", cxxopts::value<int>()->default_value("28"));
+  // clang-format on
   return flowsmith::run_tool("flow info", options, argc, argv, flowsmith::info);
 }

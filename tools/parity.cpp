@@ -1,5 +1,6 @@
 // flow-parity: replays training steps on given inputs, to hold the engine against another.
 #include "models/parity.h"
+
 #include "tools/progress.h"
 #include "tools/tool.h"
 
@@ -34,11 +35,13 @@ int main(int argc, char** argv) {
                            "[S,B,1,H,W] (uniform dequantization noise), and the weights by name.\n"
                            "OUT: log_prob F32 [S,B], loss F32 [S], grad_norm F32 [S], z.final F32 [B,C,H,W] of the\n"
                            "first step, and the weights after S Adam steps.\n");
+  // clang-format off
   options.add_options()
       ("in", "Input file", cxxopts::value<std::string>())
       ("out", "Output file", cxxopts::value<std::string>())
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"));
+  // clang-format on
   options.parse_positional({"in", "out"});
   options.positional_help("IN.safetensors OUT.safetensors");
   return flowsmith::run_tool("flow parity", options, argc, argv, flowsmith::parity);

@@ -12,7 +12,8 @@ constexpr int kMostSamples = 1'000'000;
 constexpr int kPiece = 64;
 
 int sample(const cxxopts::ParseResult& options) {
-  if (options.count("weights") == 0) throw Error("--weights is missing: name a weight file, e.g. best.safetensors of a run");
+  if (options.count("weights") == 0)
+    throw Error("--weights is missing: name a weight file, e.g. best.safetensors of a run");
   const int count = options["n"].as<int>();
   if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
   set_thread_count(options["threads"].as<int>());
@@ -55,6 +56,7 @@ int sample(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   using flowsmith::Real;
   cxxopts::Options options("flow sample", "Draws images from a trained flow.\n");
+  // clang-format off
   options.add_options()
       ("weights", "Weight file", cxxopts::value<std::string>())
       ("n", "Number of samples", cxxopts::value<int>()->default_value("64"))
@@ -67,5 +69,6 @@ int main(int argc, char** argv) {
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"))
       ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
       ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"));
+  // clang-format on
   return flowsmith::run_tool("flow sample", options, argc, argv, flowsmith::sample);
 }

@@ -45,29 +45,41 @@ inline std::string unreadable_words(cxxopts::Options& options, int argc, const c
   return argv[argc - 1];
 }
 
+/// `message` fit for a terminal: one line without control characters, which a name out of a hostile file may hold.
+inline std::string one_line(std::string message) {
+  constexpr std::size_t kLongest = 5000;  // room for a path of any length
+  if (message.size() > kLongest) message = message.substr(0, kLongest) + "...";
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return message;
+}
+
 /// Runs body(options) and returns the exit code: that of the body, 0 for --help, 2 for an error, which goes to stderr
 /// as one line. Options that the tool does not know and arguments without an option are errors.
 template <class Body>
 int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv, Body&& body) {
   const auto fail = [&](const std::string& message) {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: %s\n", name, message.c_str());
+    std::fprintf(stderr, "%s: %s\n", name, one_line(message).c_str());
     return 2;
   };
   options.set_width(100);
   options.add_options()("h,help", "Show this help");
   try {
     const cxxopts::ParseResult parsed = options.parse(argc, argv);
+    int code = 0;
     if (parsed.count("help") > 0) {
       std::fputs(options.help().c_str(), stdout);
-      return 0;
-    }
-    if (!parsed.unmatched().empty()) {
+    } else if (!parsed.unmatched().empty()) {
       return fail("unexpected argument '" + parsed.unmatched().front() + "': see --help");
+    } else {
+      code = body(parsed);
     }
-    const int code = body(parsed);
-    // A full disk or a closed pipe must not look like success.
-    if (std::fflush(stdout) != 0) return fail("cannot write the output");
+    // A full disk must not look like success.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return fail("cannot write all of the output: is the disk full?");
+    }
     return code;
   } catch (const cxxopts::exceptions::incorrect_argument_type&) {
     return fail("cannot read '" + unreadable_words(options, argc, argv) + "': see --help");

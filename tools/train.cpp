@@ -1,7 +1,6 @@
 // flow-train: learns a flow from a folder of images.
-#include <csignal>
-
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 
 #include "models/training_run.h"
@@ -22,6 +21,8 @@ void install_signal_handlers() {
   action.sa_flags = SA_RESETHAND | SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // In `flow train | tee log`, Ctrl-C ends tee first: the checkpoint must not depend on somebody reading on.
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 class Console : public TrainingObserver {
@@ -33,8 +34,8 @@ class Console : public TrainingObserver {
     if (p.phase == "training") {
       std::snprintf(text, sizeof text,
                     "step %lld/%lld  epoch %d/%d  %.4f bits/dim  gradient norm %.3g  %.0f images/s  ETA %s",
-                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.epoch, p.epochs,
-                    p.bits_per_dim, p.gradient_norm, p.images_per_second, clock_text(p.eta_seconds).c_str());
+                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.epoch, p.epochs, p.bits_per_dim,
+                    p.gradient_norm, p.images_per_second, clock_text(p.eta_seconds).c_str());
     } else {
       std::snprintf(text, sizeof text, "%s %lld/%lld images  %.0f images/s  ETA %s", p.phase.c_str(),
                     static_cast<long long>(p.done), static_cast<long long>(p.total), p.images_per_second,
@@ -63,7 +64,8 @@ std::string default_folder(const std::string& model, bool resume) {
 template <class T>
 void require_same(const cxxopts::ParseResult& options, const std::string& name, const T& of_run) {
   if (options.count(name) == 0 || options[name].as<T>() == of_run) return;
-  throw Error("--" + name + " differs from that of the run to resume: leave it out, or start a new run in another --out");
+  throw Error("--" + name +
+              " differs from that of the run to resume: leave it out, or start a new run in another --out");
 }
 
 RunConfig config_of_options(const cxxopts::ParseResult& options) {
@@ -119,8 +121,8 @@ int train(const cxxopts::ParseResult& options) {
 
   const TrainingOptions& t = config.training;
   std::printf("training %s (edition %s) on %s, device %s, %d thread%s, batch %d, seed %llu\n",
-              architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(),
-              config.data.c_str(), device_name(device).c_str(), threads, threads == 1 ? "" : "s", t.batch_size,
+              architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), config.data.c_str(),
+              device_name(device).c_str(), threads, threads == 1 ? "" : "s", t.batch_size,
               static_cast<unsigned long long>(t.seed));
   std::fflush(stdout);
   install_signal_handlers();
@@ -148,6 +150,7 @@ int train(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   using flowsmith::Real;
   cxxopts::Options options("flow train", "Trains a normalizing flow on images by maximum likelihood.\n");
+  // clang-format off
   options.add_options()
       ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
@@ -172,5 +175,6 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value(""))
       ("resume", "Go on with the run in --out (default: the newest of runs/MODEL)",
        cxxopts::value<bool>()->default_value("false"));
+  // clang-format on
   return flowsmith::run_tool("flow train", options, argc, argv, flowsmith::train);
 }

@@ -6,7 +6,7 @@
 namespace flowsmith {
 
 /// Waking a team of threads costs some microseconds: about what one thread needs for this many of the
-/// cheapest elements (a load, a few operations, a store). Every `omp parallel` of this folder asks here.
+/// cheapest elements (a load, a few operations, a store). Every `omp parallel` over cheap elements asks here.
 inline constexpr std::size_t kMinParallelElements = 16384;
 
 inline bool worth_threads(std::size_t elements) { return elements >= kMinParallelElements; }

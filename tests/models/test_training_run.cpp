@@ -218,6 +218,13 @@ TEST_CASE("divergence is named and leaves the last checkpoint as it was", "[trai
   CHECK(runs.last("a") == bytes_of(runs.dir.file("new.safetensors")));
   CHECK_NOTHROW(Flow::load(runs.folder("a").last()));
   CHECK(steps_of(rows_of(runs.folder("a"))) == "1");
+
+  // A snapshot between the step that diverged and the one that would notice must not replace it either.
+  const std::string early = error_of([&] {
+    run_training(runs.config, runs.folder("b"), false, {0, 9, 0}, Device::kCpu, runs.stop, runs.observer);
+  });
+  CHECK_THAT(early, Contains("after step 1 the flow is not finite") && Contains("layer flows.") && Contains("image "));
+  CHECK(runs.last("b") == bytes_of(runs.dir.file("new.safetensors")));
 }
 
 TEST_CASE("damaged weights are named when a run goes on", "[training_run]") {
@@ -232,7 +239,8 @@ TEST_CASE("damaged weights are named when a run goes on", "[training_run]") {
   write_safetensors(runs.folder("a").last(), file);
   const std::string before = runs.last("a");
   const std::string message = error_of([&] { runs.run("a", 4, true); });
-  CHECK_THAT(message, Contains("loss of step 3 is not finite") && Contains("layer flows.7 (") && Contains("image "));
+  CHECK_THAT(message,
+             Contains(runs.folder("a").last()) && Contains("flows.7.network.nn.0.bias") && Contains("not finite"));
   CHECK(runs.last("a") == before);
 }
 
@@ -277,7 +285,10 @@ TEST_CASE("a damaged folder does not go on", "[training_run]") {
   }
   CHECK_THAT(complaint(with("\"lr\"", "\"lr_\"")), Contains("lr"));
   complaint(with("10", "\"ten\""));
-  CHECK_THAT(complaint(with("10", "-10")), Contains("--batch-size"));
+  CHECK_THAT(complaint(with("10", "-10")), Contains("batch_size"));
+  CHECK_THAT(complaint(with("10", "10.5")), Contains("batch_size"));
+  CHECK_THAT(complaint(with("10", "1e300")), Contains("batch_size"));
+  CHECK_THAT(complaint(with("10", "0")), Contains("--batch-size"));
   CHECK_THAT(complaint(with("simple", "simpler")), Contains("'simpler'"));
   CHECK_THAT(complaint(with("2024", "2020")), Contains("'2020'"));
   CHECK_THAT(complaint(std::string(2 << 20, ' ')), Contains("bytes"));

@@ -1,0 +1,305 @@
+// The executables as people use them: what they print and write.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/npy.h"
+#include "models/evaluation.h"
+#include "models/parity.h"
+#include "models/weights.h"
+#include "tests/data/torch_files.h"
+#include "tests/tools/cli_testing.h"
+
+namespace flowsmith {
+namespace {
+
+using Catch::Contains;
+
+const Arguments kAllTools{"train", "eval",   "sample", "encode",    "decode",
+                          "info",  "import", "parity", "gradcheck", "bench"};
+
+/// The entries of a help text by option ("--lr", "-n"), each on one line.
+std::map<std::string, std::string> options_of_help(const std::string& help) {
+  std::map<std::string, std::string> options;
+  std::istringstream lines(help.substr(help.find("Usage:")));
+  std::string line, name;
+  while (std::getline(lines, line)) {
+    const std::size_t begin = line.find_first_not_of(' ');
+    if (begin == std::string::npos) continue;
+    if (begin <= 6 && line[begin] == '-') name = line.substr(begin, line.find_first_of(" ,", begin) - begin);
+    if (!name.empty()) options[name] += (options[name].empty() ? "" : " ") + line.substr(begin);
+    if (options.contains(name)) options[name].erase(options[name].find_last_not_of(' ') + 1);
+  }
+  return options;
+}
+
+std::uint32_t big_endian(const std::string& bytes, std::size_t at) {
+  std::uint32_t word = 0;
+  for (std::size_t i = 0; i < 4; ++i) word = word << 8 | static_cast<unsigned char>(bytes.at(at + i));
+  return word;
+}
+
+/// "20x14": rows and columns of a PNG file.
+std::string png_size(const std::string& bytes) {
+  CHECK(bytes.starts_with("\x89PNG\r\n\x1a\n"));
+  return std::to_string(big_endian(bytes, 20)) + "x" + std::to_string(big_endian(bytes, 16));
+}
+
+TEST_CASE("every tool shows its options with their defaults", "[cli]") {
+  const Workplace place;
+  const std::string file;  // the value of options that name a file: there is no default
+  const std::map<std::string, std::map<std::string, std::string>> expected{
+      {"train",
+       {{"--model", "multiscale"},
+        {"--edition", "2024"},
+        {"--data", "mnist"},
+        {"--epochs", "200"},
+        {"--max-minutes", "0"},
+        {"--max-steps", "0"},
+        {"--snapshot-seconds", "120"},
+        {"--batch-size", "128"},
+        {"--lr", "1e-3"},
+        {"--lr-decay", "0.99"},
+        {"--clip-norm", "1.0"},
+        {"--seed", "42"},
+        {"--threads", "0"},
+        {"--device", "auto"},
+        {"--out", "runs/MODEL, numbered if it is taken"},
+        {"--resume", "the newest of runs/MODEL"}}},
+      {"eval",
+       {{"--weights", file},
+        {"--data", "mnist"},
+        {"--split", "test"},
+        {"--limit", "-1"},
+        {"--offset", "0"},
+        {"--importance-samples", "8"},
+        {"--batch-size", "64"},
+        {"--seed", "42"},
+        {"--threads", "0"},
+        {"--device", "auto"},
+        {"--json", "\"\""}}},
+      {"sample",
+       {{"--weights", file},
+        {"-n", "64"},
+        {"--seed", "42"},
+        {"--temperature", "1.0"},
+        {"--out", "samples.png"},
+        {"--npy", "\"\""},
+        {"--columns", "8"},
+        {"--zoom", "2"},
+        {"--threads", "0"},
+        {"--device", "auto"}}},
+      {"encode",
+       {{"--weights", file},
+        {"--images", file},
+        {"--split", "test"},
+        {"--data", "mnist"},
+        {"--limit", "-1"},
+        {"--offset", "0"},
+        {"--seed", "42"},
+        {"--threads", "0"},
+        {"--device", "auto"},
+        {"--out", file}}},
+      {"decode", {{"--weights", file}, {"--latents", file}, {"--threads", "0"}, {"--device", "auto"}, {"--out", file}}},
+      {"info",
+       {{"--weights", file}, {"--model", "multiscale"}, {"--edition", "2024"}, {"--height", "28"}, {"--width", "28"}}},
+      {"import", {}},
+      {"parity", {{"--threads", "0"}, {"--device", "auto"}}},
+      {"gradcheck", {{"--filter", "\"\""}}},
+      {"bench",
+       {{"--filter", "\"\""},
+        {"--batch", "128"},
+        {"--threads", "0"},
+        {"--repeats", "5"},
+        {"--edition", "2024"},
+        {"--device", "cpu"},
+        {"--json", "\"\""}}}};
+  for (const std::string& tool : kAllTools) {
+    INFO(tool);
+    const std::string help = place.output_of(tool, {"--help"});
+    CHECK(place.output_of(tool, {"-h"}) == help);
+    CHECK_THAT(help, Contains("flow " + tool + " [OPTION...]"));
+    const auto options = options_of_help(help);
+    CHECK(options.size() == expected.at(tool).size() + 1);  // and --help itself
+    for (const auto& [name, value] : expected.at(tool)) {
+      INFO(name);
+      REQUIRE(options.contains(name));
+      if (value.empty()) {
+        CHECK_THAT(options.at(name), !Contains("default"));
+      } else {
+        CHECK_THAT(options.at(name), Contains("(default: " + value + ")"));
+      }
+    }
+  }
+  CHECK(contents_of(place.dir().path()).empty());
+}
+
+TEST_CASE("the flow script lists the tools and refuses others", "[cli]") {
+  const Workplace place;
+  const std::string script = std::string(FLOWSMITH_SOURCE_DIR) + "/flow";
+  const Outcome help = Program({script, "--help"}, place.dir().path()).wait();
+  CHECK(help.code == 0);
+  for (const std::string& tool : kAllTools) CHECK_THAT(help.out, Contains("\n  " + tool + " "));
+  CHECK_THAT(place.refusal_of_command({script, "trian"}, "flow: "), Contains("'trian'") && Contains("--help"));
+}
+
+TEST_CASE("info lists layers and ends with the number of parameters", "[cli]") {
+  const Workplace place;
+  const std::string text = place.output_of("info", {});
+  CHECK(text.ends_with("\nparameters: 1711818\n"));
+  CHECK_THAT(text, Contains("model multiscale, edition 2024, images 28 x 28") && Contains("flows.11 ") &&
+                       Contains("z.0 2 x 14 x 14; z.final 8 x 7 x 7;"));
+  CHECK(place.output_of("info", {"--model", "simple"}).ends_with("\nparameters: 556312\n"));
+  place.write_weights();
+  const std::string of_file = place.output_of("info", {"--weights", "w.safetensors"});
+  CHECK_THAT(of_file, Contains("model simple, edition 2024, images 8 x 4"));
+  CHECK(of_file == place.output_of("info", {"--model", "simple", "--height", "8", "--width", "4"}));
+}
+
+TEST_CASE("eval prints a table and writes its numbers as JSON", "[cli]") {
+  const Workplace place;
+  write_tiny_dataset(place.dir());
+  place.write_weights();
+  place.write_weights("m.safetensors", Architecture::kMultiscale);
+  const std::string text =
+      place.output_of("eval", {"--weights", "w.safetensors,m.safetensors", "--data", "tiny", "--limit", "4", "--offset",
+                               "3", "--importance-samples", "2", "--json", "e.json", "--split", "val"});
+  const auto rows = nlohmann::ordered_json::parse(place.bytes("e.json"));
+  REQUIRE(rows.size() == 2);
+  const char* const fields[] = {"weights",       "model",          "edition",
+                                "split",         "images",         "importance_samples",
+                                "bits_per_dim",  "standard_error", "single_sample_bits_per_dim",
+                                "scoring_ms_64", "sampling_ms_64", "parameters"};
+  for (const auto& row : rows) {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : row.items()) names.push_back(name);
+    CHECK(names == Arguments(std::begin(fields), std::end(fields)));
+    CHECK(row["edition"] == "2024");
+    CHECK(row["split"] == "val");
+    CHECK(row["images"] == 4);
+    CHECK(row["importance_samples"] == 2);
+    CHECK(row["standard_error"] > 0);
+    CHECK(row["scoring_ms_64"] > 0);
+    CHECK(row["sampling_ms_64"] > 0);
+    char bits[32];
+    std::snprintf(bits, sizeof bits, "%.4f +- %.4f", row["bits_per_dim"].get<double>(),
+                  row["standard_error"].get<double>());
+    CHECK_THAT(text, Contains(bits));
+  }
+  CHECK(rows[0]["weights"] == "w.safetensors");
+  CHECK(rows[0]["model"] == "simple");
+  CHECK(rows[0]["parameters"] == 556312);
+  CHECK(rows[1]["model"] == "multiscale");
+  CHECK(rows[1]["parameters"] == 1711818);
+
+  // The library says the same of these images.
+  Flow flow = Flow::load(place.path("w.safetensors"));
+  const Dataset dataset = load_dataset(place.path("tiny"));
+  ImageSet set = select_images(dataset, Subset::kValidation, 42);
+  set.restrict_to(3, 4);
+  const Evaluation score = evaluate(flow, set, {2, 64}, [](std::size_t) { return true; });
+  CHECK(rows[0]["bits_per_dim"] == score.bits_per_dim);
+  CHECK(rows[0]["single_sample_bits_per_dim"] == score.single_sample_bits_per_dim);
+}
+
+TEST_CASE("sample writes a picture and an array", "[cli]") {
+  const Workplace place;
+  place.write_weights();
+  place.output_of("sample", {"--weights", "w.safetensors", "-n", "3", "--seed", "7", "--npy", "s.npy", "--columns", "2",
+                             "--zoom", "1"});
+  const NamedTensor samples = read_npy(place.path("s.npy"));
+  CHECK(samples.dtype == "U8");
+  CHECK(samples.shape == std::vector<std::int64_t>{3, 8, 4});
+  Flow flow = Flow::load(place.path("w.safetensors"));
+  const std::vector<std::uint8_t> expected = flow.sample({.count = 3, .seed = 7});
+  CHECK(std::ranges::equal(samples.as<std::uint8_t>(), expected));
+  CHECK(png_size(place.bytes("samples.png")) == "22x14");  // two rows of 8, two columns of 4, two pixels around each
+
+  // More than fit one pass, without a picture, on the other device: the same samples.
+  place.output_of("sample", {"--weights", "w.safetensors", "-n", "66", "--seed", "7", "--npy", "t.npy", "--out", ""});
+  const auto many = read_npy(place.path("t.npy"));
+  CHECK(std::ranges::equal(many.as<std::uint8_t>().first(expected.size()), expected));
+  const std::vector<std::uint8_t> last = flow.sample({.count = 1, .seed = 7, .first = 65});
+  CHECK(std::ranges::equal(many.as<std::uint8_t>().last(last.size()), last));
+  CHECK(contents_of(place.dir().path()).size() == 4);
+}
+
+TEST_CASE("decode gives back what encode was given", "[cli]") {
+  const Workplace place;
+  const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 70, 8, 4}));  // two passes
+  place.write_weights("w.safetensors", GENERATE(Architecture::kVardeq, Architecture::kMultiscale));
+  const Arguments weights{"--weights", "w.safetensors"};
+  place.output_of("encode", weights + Arguments{"--data", "tiny", "--out", "z.safetensors"});
+  place.output_of("decode", weights + Arguments{"--latents", "z.safetensors", "--out", "x.npy"});
+  const NamedTensor images = read_npy(place.path("x.npy"));
+  CHECK(images.shape == std::vector<std::int64_t>{70, 8, 4});
+  CHECK(std::ranges::equal(images.as<std::uint8_t>(), dataset.test.images));
+
+  // The same images as an array have the same latents: image number k of the array is number k of the split.
+  place.output_of("encode", weights + Arguments{"--images", "x.npy", "--out", "again.safetensors"});
+  CHECK(place.bytes("again.safetensors") == place.bytes("z.safetensors"));
+  place.output_of("encode", weights + Arguments{"--images", "x.npy", "--out", "other.safetensors", "--seed", "1"});
+  CHECK(place.bytes("other.safetensors") != place.bytes("z.safetensors"));
+
+  place.output_of("encode", weights + Arguments{"--data", "tiny", "--split", "train", "--offset", "48", "--limit", "9",
+                                                "--out", "z.safetensors"});
+  place.output_of("decode", weights + Arguments{"--latents", "z.safetensors", "--out", "x.npy"});
+  const ImageSet train = select_images(dataset, Subset::kTrain, 42);
+  const NamedTensor some = read_npy(place.path("x.npy"));
+  CHECK(std::ranges::equal(some.as<std::uint8_t>(), gather(train, 32, 48, 2)));
+}
+
+TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's tensors are", "[cli]") {
+  const Workplace place;
+  Flow flow({Architecture::kSimple, Edition::k2022});
+  randomize(flow, 4);
+  flow.save(place.path("expected.safetensors"));
+  std::vector<std::pair<std::string, std::string>> state, entries{{"archive/data.pkl", ""}};
+  for (const NamedTensor& tensor : export_parameters(flow.parameters(), flow.parameters().values())) {
+    const std::string key = std::to_string(state.size());
+    const std::int64_t count = std::int64_t(tensor.data.size() / 4);
+    std::vector<std::int64_t> strides(tensor.shape.size(), 1);
+    for (std::size_t d = strides.size(); d-- > 1;) strides[d - 1] = strides[d] * tensor.shape[d];
+    const std::string storage = pickled::storage("FloatStorage", key, count);
+    state.emplace_back(tensor.name, pickled::tensor(storage, 0, tensor.shape, strides));
+    entries.emplace_back("archive/data/" + key,
+                         std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()));
+  }
+  entries[0].second = pickled::file(pickled::dict({{"state_dict", pickled::dict(state)}}));
+  write_zip(place.path("m.ckpt"), entries);
+  const std::string text = place.output_of("import", {"m.ckpt", "out.safetensors"});
+  CHECK(text == "simple, edition 2022, 335128 parameters: out.safetensors\n");
+  CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
+}
+
+TEST_CASE("parity writes what replay computes", "[cli]") {
+  const Workplace place;
+  Flow flow({Architecture::kVardeq, Edition::k2024, 8, 4});
+  randomize(flow, 6);
+  SafetensorsFile input{model_metadata(flow.spec()), export_parameters(flow.parameters(), flow.parameters().values())};
+  input.metadata["lr"] = "0.01";
+  input.metadata["clip_norm"] = "1";
+  const std::string images = tiny_images(6, 8, 4, 1);
+  input.tensors.push_back(NamedTensor::of<std::uint8_t>(
+      "images", {2, 3, 1, 8, 4}, {reinterpret_cast<const std::uint8_t*>(images.data()), images.size()}));
+  const std::vector<float> noise(images.size(), 0.25f);
+  input.tensors.push_back(NamedTensor::of<float>("noise", {2, 3, 1, 8, 4}, noise));
+  write_safetensors(place.path("in.safetensors"), input);
+  const SafetensorsFile expected = replay(input, "in", Device::kCpu, [](int, int) {});
+  write_safetensors(place.path("expected.safetensors"), expected);
+  CHECK(place.output_of("parity", {"in.safetensors", "out.safetensors"}) == "2 steps replayed: out.safetensors\n");
+  CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
+}
+
+TEST_CASE("gradcheck and bench run what a filter selects", "[cli]") {
+  const Workplace place;
+  const std::string checked = place.output_of("gradcheck", {"--filter", "squeeze"});
+  CHECK_THAT(checked, Contains(": all ok\n") && !Contains("FAIL"));
+  const std::string timed = place.output_of(
+      "bench", {"--filter", "^squeeze", "--batch", "1", "--repeats", "1", "--threads", "1", "--json", "b.json"});
+  CHECK_THAT(timed, Contains("peak") && Contains("\nsqueeze/"));
+  CHECK(nlohmann::json::parse(place.bytes("b.json")).at(0).at("name") == "squeeze");
+}
+
+}  // namespace
+}  // namespace flowsmith

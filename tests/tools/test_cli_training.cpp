@@ -1,0 +1,100 @@
+// flow-train as people use it: start, stop, kill, go on.
+#include <algorithm>
+
+#include "engine/safetensors.h"
+#include "tests/tools/cli_testing.h"
+
+namespace flowsmith {
+namespace {
+
+using Catch::Contains;
+
+/// A folder with 50 training images, five steps an epoch: small images, because most of the time goes into the 64
+/// samples of each picture.
+struct TrainingPlace : Workplace {
+  TrainingPlace() { write_tiny_dataset(dir(), "tiny", {60, 12, 4, 4}); }
+
+  static Arguments options(const std::string& out, const Arguments& more = {}) {
+    return Arguments{"--model", "simple", "--data", "tiny", "--batch-size", "10", "--threads", "1", "--out", out} +
+           more;
+  }
+  std::string train(const std::string& out, const Arguments& more) const {
+    return output_of("train", options(out, more));
+  }
+
+  long rows(const std::string& out) const {
+    if (!has(out + "/metrics.csv")) return 0;
+    return std::ranges::count(bytes(out + "/metrics.csv"), '\n');
+  }
+  std::string step_of(const std::string& out) const {
+    return read_safetensors(path(out + "/last.safetensors")).metadata.at("step");
+  }
+};
+
+TEST_CASE("train fills its folder and says how to go on", "[cli]") {
+  const TrainingPlace place;
+  const std::string text = place.train("run", {"--max-steps", "3"});
+  CHECK_THAT(text, Contains("training simple (edition 2024) on tiny, device cpu, 1 thread, batch 10, seed 42"));
+  CHECK_THAT(text, Contains("done at step 3") && Contains("\nvalidation ") && Contains("\ntest ") &&
+                       Contains("./flow eval --weights run/best.safetensors") &&
+                       Contains("./flow train --resume --out run"));
+  int events = 0;
+  for (const auto& [name, bytes] : contents_of(place.path("run"))) events += name.starts_with("events.out.tfevents.");
+  CHECK(events == 1);
+  for (const std::string name : {"config.json", "metrics.csv", "last.safetensors", "best.safetensors",
+                                 "samples/step_0000000.png", "samples/step_0000003.png", "samples/best.png"}) {
+    INFO(name);
+    CHECK(place.has("run/" + name));
+  }
+  CHECK(place.rows("run") == 4);
+  CHECK_THAT(place.output_of("info", {"--weights", "run/last.safetensors"}), Contains("images 4 x 4"));
+}
+
+TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli]") {
+  const TrainingPlace place;
+  const Arguments options{"--model", "simple", "--data", "tiny", "--batch-size", "10", "--threads", "1"};
+  place.output_of("train", options + Arguments{"--max-steps", "1"});
+  place.output_of("train", options + Arguments{"--max-steps", "1", "--seed", "5"});
+  CHECK(place.step_of("runs/simple") == "1");
+  CHECK(place.step_of("runs/simple-2") == "1");
+  const std::string first = place.bytes("runs/simple/last.safetensors");
+  // Options that are given again must be those of the run; 0.001 is 1e-3.
+  place.output_of("train", {"--model", "simple", "--resume", "--max-steps", "2", "--lr", "0.001", "--seed", "5"});
+  CHECK(place.step_of("runs/simple-2") == "2");
+  CHECK(place.bytes("runs/simple/last.safetensors") == first);
+}
+
+TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli]") {
+  const TrainingPlace place;
+  Program program(Workplace::command("train", TrainingPlace::options("killed")), place.dir().path());
+  // Beyond the first epoch, whose end wrote a checkpoint: the header, five steps, a validation, two steps.
+  REQUIRE(program.wait_until([&] { return place.rows("killed") >= 9; }));
+  program.send(SIGKILL);
+  CHECK(program.wait().signal == SIGKILL);
+  const std::string steps = std::to_string(std::stoi(place.step_of("killed")) + 4);
+  place.train("killed", {"--resume", "--max-steps", steps});
+  place.train("unbroken", {"--max-steps", steps});
+  CHECK(place.bytes("killed/last.safetensors") == place.bytes("unbroken/last.safetensors"));
+  CHECK(place.rows("killed") == place.rows("unbroken"));
+  for (const auto& [name, bytes] : contents_of(place.path("killed"))) CHECK_THAT(name, !Contains(".tmp"));
+}
+
+TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "[cli]") {
+  const TrainingPlace place;
+  const int signal = GENERATE(SIGINT, SIGTERM);
+  Program program(Workplace::command("train", TrainingPlace::options("run")), place.dir().path());
+  REQUIRE(program.wait_until([&] { return place.rows("run") >= 3; }));
+  program.send(signal);
+  const Outcome outcome = program.wait();
+  CHECK(outcome.code == 0);
+  CHECK(outcome.err.empty());
+  const std::string step = place.step_of("run");
+  CHECK(std::stoi(step) >= 2);
+  CHECK_THAT(outcome.out, Contains("stopped at step " + step + ", checkpoint written") &&
+                              Contains("resume with ./flow train --resume --out run"));
+  const std::string next = std::to_string(std::stoi(step) + 1);
+  CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
+}
+
+}  // namespace
+}  // namespace flowsmith
