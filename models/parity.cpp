@@ -1,25 +1,10 @@
 #include "models/parity.h"
 
-#include <charconv>
-#include <cmath>
-
 #include "models/training_step.h"
 #include "models/weights.h"
 
 namespace flowsmith {
 namespace {
-
-double metadata_number(const SafetensorsFile& file, const std::string& key, const std::string& path) {
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) throw Error(path + ": metadata '" + key + "' is missing");
-  const std::string& text = found->second;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-    throw Error(path + ": metadata '" + key + "' is not a number: '" + text + "'");
-  }
-  return value;
-}
 
 const NamedTensor& required(const SafetensorsFile& file, const std::string& name, const std::string& dtype,
                             const std::string& path) {
@@ -54,8 +39,8 @@ SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, De
   for (const char* const key : {"model", "edition"}) {
     if (!input.metadata.contains(key)) throw Error(path + ": metadata '" + key + "' is missing");
   }
-  const AdamOptions options{.lr = metadata_number(input, "lr", path)};
-  const double clip_norm = metadata_number(input, "clip_norm", path);
+  const AdamOptions options{.lr = metadata_number<double>(input, "lr", path)};
+  const double clip_norm = metadata_number<double>(input, "clip_norm", path);
   const NamedTensor& images = required(input, "images", "U8", path);
   const NamedTensor& noise = required(input, "noise", "F32", path);
   if (images.shape != noise.shape) throw Error(path + ": tensors images and noise differ in shape");

@@ -1,7 +1,6 @@
 #include "models/trainer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "models/weights.h"
@@ -11,27 +10,6 @@ namespace {
 
 constexpr const char* kFirstMoment = "adam.m.";
 constexpr const char* kSecondMoment = "adam.v.";
-
-/// Shortest decimal text that reads back to the same bits.
-std::string exact(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
-template <class T>
-T read_number(const SafetensorsFile& file, const std::string& key, const std::string& path) {
-  const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) {
-    throw Error(path + ": metadata '" + key + "' is missing: this is a weight file, not a checkpoint to resume from");
-  }
-  const std::string& text = found->second;
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw Error(path + ": metadata '" + key + "' is not a number: the checkpoint is damaged");
-  }
-  return value;
-}
 
 ModelSpec sized(ModelSpec spec, const Dataset& dataset) {
   spec.height = dataset.rows;
@@ -105,7 +83,7 @@ SafetensorsFile Trainer::checkpoint() const {
   file.metadata["step"] = std::to_string(steps_done());
   file.metadata["epoch"] = std::to_string(epoch_);
   file.metadata["position"] = std::to_string(position_);
-  file.metadata["epoch_sum"] = exact(epoch_sum_);
+  file.metadata["epoch_sum"] = number_text(epoch_sum_);
   const Parameters& parameters = flow_.parameters();
   file.tensors = export_parameters(parameters, parameters.values());
   for (const auto& [prefix, span] :
@@ -116,9 +94,13 @@ SafetensorsFile Trainer::checkpoint() const {
 }
 
 void Trainer::restore(const SafetensorsFile& file, const std::string& path) {
-  const std::int64_t step = read_number<std::int64_t>(file, "step", path);
-  const int epoch = read_number<int>(file, "epoch", path), position = read_number<int>(file, "position", path);
-  const double epoch_sum = read_number<double>(file, "epoch_sum", path);
+  if (!file.metadata.contains("epoch") && !file.metadata.contains("position")) {
+    throw Error(path + ": this is a weight file, not a checkpoint to resume from");
+  }
+  const std::int64_t step = metadata_number<std::int64_t>(file, "step", path);
+  const int epoch = metadata_number<int>(file, "epoch", path);
+  const int position = metadata_number<int>(file, "position", path);
+  const double epoch_sum = metadata_number<double>(file, "epoch_sum", path);
   if (epoch < 0 || position < 0 || position > steps_per_epoch_ ||
       step != std::int64_t(epoch) * steps_per_epoch_ + position) {
     throw Error(path + ": step, epoch and position do not fit together for this dataset and batch size");

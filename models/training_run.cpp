@@ -1,7 +1,6 @@
 #include "models/training_run.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -186,9 +185,7 @@ class Run {
                          export_parameters(trainer_.flow().parameters(), trainer_.flow().parameters().values())};
     // A score of fewer images is no match for those of later epochs: the file then goes without one.
     const bool full = score.images == trainer_.validation_set().index.size();
-    char text[32];
-    const auto end = std::to_chars(text, text + sizeof text, score.bits_per_dim).ptr;
-    if (full) file.metadata[kValidationKey] = std::string(text, end);
+    if (full) file.metadata[kValidationKey] = number_text(score.bits_per_dim);
     file.metadata["step"] = std::to_string(trainer_.steps_done());
     write_safetensors(folder_.best(), file);
     if (full) best_ = score.bits_per_dim;
@@ -197,14 +194,8 @@ class Run {
   std::optional<double> best_on_disk() const {
     if (!std::filesystem::exists(folder_.best())) return std::nullopt;
     const SafetensorsFile file = read_safetensors(folder_.best());
-    const auto found = file.metadata.find(kValidationKey);
-    if (found == file.metadata.end()) return std::nullopt;
-    const std::string& text = found->second;
-    double value = 0;
-    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc() || !std::isfinite(value)) {
-      throw Error(folder_.best() + ": metadata '" + kValidationKey + "' is not a number: remove the damaged file");
-    }
-    return value;
+    if (!file.metadata.contains(kValidationKey)) return std::nullopt;
+    return metadata_number<double>(file, kValidationKey, folder_.best());
   }
 
   void take_snapshot() {

@@ -4,29 +4,41 @@
 #include <charconv>
 #include <cmath>
 
+#include "engine/file.h"
+
 namespace flowsmith {
-namespace {
 
-constexpr std::string_view kMaskSuffix = ".mask";
-
-int side_from_metadata(const SafetensorsFile& file, const std::string& key, const std::string& path) {
+template <class T>
+T metadata_number(const SafetensorsFile& file, const std::string& key, const std::string& path) {
   const auto found = file.metadata.find(key);
-  if (found == file.metadata.end()) return 0;
+  if (found == file.metadata.end()) throw Error(path + ": metadata '" + key + "' is missing");
   const std::string& text = found->second;
-  int value = 0;
+  T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    throw Error(path + ": metadata '" + key + "' is not a number: '" + text + "'");
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(double(value))) {
+    throw Error(path + ": metadata '" + key + "' is not a number: " + in_quotes(text));
   }
   return value;
 }
 
+template int metadata_number(const SafetensorsFile&, const std::string&, const std::string&);
+template std::int64_t metadata_number(const SafetensorsFile&, const std::string&, const std::string&);
+template double metadata_number(const SafetensorsFile&, const std::string&, const std::string&);
+
+std::string number_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+namespace {
+
+constexpr std::string_view kMaskSuffix = ".mask";
+
 /// The size of the images: from the metadata, else from the mask of the first coupling, else MNIST's.
 void find_image_size(ModelSpec& spec, const SafetensorsFile& file, const std::string& path) {
-  const int height = side_from_metadata(file, "height", path), width = side_from_metadata(file, "width", path);
-  if (height != 0 && width != 0) {
-    spec.height = height;
-    spec.width = width;
+  if (file.metadata.contains("height") && file.metadata.contains("width")) {
+    spec.height = metadata_number<int>(file, "height", path);
+    spec.width = metadata_number<int>(file, "width", path);
     return;
   }
   for (const char* const name : {"flows.1.mask", "flows.0.flows.0.mask"}) {

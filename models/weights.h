@@ -10,6 +10,14 @@ namespace flowsmith {
 /// otherwise from names, shapes and masks. Throws Error naming `path` if it is none of ours.
 ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path);
 
+/// The number in a field of the metadata: T is int, std::int64_t or double. Throws Error naming `path` and the field if
+/// it is missing or no (finite) number.
+template <class T>
+T metadata_number(const SafetensorsFile& file, const std::string& key, const std::string& path);
+
+/// The shortest text that metadata_number() reads back to the same bits.
+std::string number_text(double value);
+
 /// Metadata that recognise_model() reads.
 std::map<std::string, std::string> model_metadata(const ModelSpec& spec);
 
