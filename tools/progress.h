@@ -67,7 +67,8 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_;
 };
 
-/// Progress of a count towards a total, with an ETA from the speed so far. Nothing is shown in the first second.
+/// Progress of a count towards a total, with an ETA from the speed so far. Nothing is shown in the first second, nor
+/// when all is done: what a tool prints next says so.
 class CountProgress {
  public:
   CountProgress(std::string what, std::size_t total) : what_(std::move(what)), total_(total) {}
@@ -76,7 +77,7 @@ class CountProgress {
 
   void update(std::size_t done) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    if (seconds < 1 || done == 0) return;
+    if (seconds < 1 || done == 0 || done == total_) return;
     const double eta = seconds * double(total_ - done) / double(done);
     line_.show(what_ + " " + std::to_string(done) + "/" + std::to_string(total_) + ", ETA " + clock_text(eta));
   }
