@@ -22,23 +22,36 @@ std::vector<double> random_numbers(std::size_t size, std::uint32_t draw) {
   return numbers;
 }
 
-/// Runs fn(pointer to the elements) for an f32 or f64 tensor.
+/// Runs fn(T{}) with the type of an f32 or f64 tensor.
 template <class Fn>
-void with_elements(const Tensor& tensor, Fn&& fn) {
-  tensor.dtype() == DType::kF32 ? fn(tensor.data<float>()) : fn(tensor.data<double>());
+void with_float_type(const Tensor& tensor, Fn&& fn) {
+  tensor.dtype() == DType::kF32 ? fn(float{}) : fn(double{});
 }
 
+void set_values(Device device, const Tensor& tensor, std::span<const double> values) {
+  with_float_type(tensor, [&](auto zero) {
+    using T = decltype(zero);
+    const std::vector<T> converted(values.begin(), values.end());
+    upload(device, tensor, converted.data());
+  });
+}
+
+/// The loss of the checker: the weighted sum of all results. It is no op of a flow and runs on the host.
 struct WeightedTermNode {
   Var loss, term;
   const double* weights;
 
   void backward(Tape& tape) const {
-    const double dloss = *tape.finished_grad(loss).data<double>();
+    const double dloss = tape.read<double>(tape.finished_grad(loss))[0];
     const Tensor value = tape.value(term);
-    with_elements(value, [&](const auto* elements) {
-      using T = std::remove_cvref_t<decltype(*elements)>;
+    with_float_type(value, [&](auto zero) {
+      using T = decltype(zero);
       const Grad<T> grad = tape.grad<T>(term);
-      for (std::size_t i = 0; grad && i < value.size(); ++i) grad.write(i, T(dloss * weights[i]));
+      if (!grad) return;
+      const Tensor destination(grad.data, value.dtype(), value.shape());
+      std::vector<T> values = tape.read<T>(destination);
+      for (std::size_t i = 0; i < values.size(); ++i) Grad<T>{values.data(), grad.mode}.write(i, T(dloss * weights[i]));
+      upload(tape.device(), destination, values.data());
     });
   }
 };
@@ -51,22 +64,21 @@ struct WeightedSum {
 /// Sum over all results of weight * element, with weights of either sign and a size in [0.5, 1.5].
 WeightedSum weighted_sum(Tape& tape, std::span<const Var> results) {
   WeightedSum sum{tape.output(DType::kF64, Shape{}, true)};
-  double& loss = *tape.value(sum.loss).data<double>();
-  loss = 0;
+  double loss = 0;
   for (std::size_t k = 0; k < results.size(); ++k) {
     const Tensor value = tape.value(results[k]);
-    double* const weights = tape.arena().tensor(DType::kF64, value.shape()).data<double>();
+    auto* const weights = static_cast<double*>(tape.node_memory(value.size() * sizeof(double)));
     const std::vector<double> random = random_numbers(value.size(), kFirstWeightsDraw + std::uint32_t(k));
-    with_elements(value, [&](const auto* elements) {
-      for (std::size_t i = 0; i < value.size(); ++i) {
-        const double centred = 2 * random[i] - 1;
-        weights[i] = centred + std::copysign(0.5, centred);
-        loss += weights[i] * elements[i];
-        sum.magnitude += std::abs(weights[i] * elements[i]);
-      }
-    });
+    const std::vector<double> elements = to_doubles(value, tape.device());
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      const double centred = 2 * random[i] - 1;
+      weights[i] = centred + std::copysign(0.5, centred);
+      loss += weights[i] * elements[i];
+      sum.magnitude += std::abs(weights[i] * elements[i]);
+    }
     tape.record(WeightedTermNode{sum.loss, results[k], weights});
   }
+  upload(tape.device(), tape.value(sum.loss), &loss);
   return sum;
 }
 
@@ -78,8 +90,7 @@ std::vector<CheckedInput> make_tensors(Arena& arena, DType dtype, std::span<cons
                   array.shape.to_string() + " needs " + std::to_string(array.shape.size()));
     }
     inputs.push_back({array.name, arena.tensor(dtype, array.shape), arena.tensor(dtype, array.shape)});
-    with_elements(inputs.back().value,
-                  [&](auto* elements) { std::copy(array.values.begin(), array.values.end(), elements); });
+    set_values(arena.device(), inputs.back().value, array.values);
   }
   return inputs;
 }
@@ -104,16 +115,15 @@ struct Gradients {
 Gradients gradients_of(Device device, std::span<const CheckedInput> inputs, const Record& record) {
   // An op that accumulates where it should overwrite must not find zeros there.
   for (const CheckedInput& input : inputs) {
-    with_elements(input.grad, [&](auto* elements) {
-      std::fill_n(elements, input.grad.size(), std::numeric_limits<double>::quiet_NaN());
-    });
+    const std::vector<double> nan(input.grad.size(), std::numeric_limits<double>::quiet_NaN());
+    set_values(device, input.grad, nan);
   }
   Tape tape(device);
   tape.start(true);
   const WeightedSum sum = weighted_sum(tape, record(tape));
   tape.backward(sum.loss);
   Gradients gradients{{}, sum.magnitude};
-  for (const CheckedInput& input : inputs) gradients.values.push_back(to_doubles(input.grad));
+  for (const CheckedInput& input : inputs) gradients.values.push_back(to_doubles(input.grad, device));
   return gradients;
 }
 
@@ -229,12 +239,6 @@ double norm(const std::vector<double>& a) { return std::sqrt(dot(a, a)); }
 
 }  // namespace
 
-std::vector<double> to_doubles(const Tensor& tensor) {
-  std::vector<double> values(tensor.size());
-  with_elements(tensor, [&](const auto* elements) { std::copy_n(elements, values.size(), values.begin()); });
-  return values;
-}
-
 std::vector<GradientCheck> check_gradients(std::span<const CheckedInput> inputs, const Record& record,
                                            std::size_t max_elements) {
   const Gradients gradients = gradients_of(Device::kReference, inputs, record);
@@ -261,9 +265,9 @@ std::vector<GradientCheck> compare_gradients(Device device, std::span<const Name
     names.push_back(array.name);
     for (double& value : array.values) value = float(value);
   }
-  Arena arena;
+  Arena arena(device), exact_arena(Device::kReference);
   const std::vector<CheckedInput> inputs = make_tensors(arena, DType::kF32, rounded);
-  const std::vector<CheckedInput> exact_inputs = make_tensors(arena, DType::kF64, rounded);
+  const std::vector<CheckedInput> exact_inputs = make_tensors(exact_arena, DType::kF64, rounded);
   const Gradients gradients = gradients_of(device, inputs, twice_on_leaves(inputs, computation));
   const Gradients expected = gradients_of(Device::kReference, exact_inputs, twice_on_leaves(exact_inputs, computation));
   return compare_gradients(names, gradients.values, expected.values);

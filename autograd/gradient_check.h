@@ -89,7 +89,4 @@ std::vector<GradientCheck> compare_gradients(std::span<const std::string> names,
                                              std::span<const std::vector<double>> gradients,
                                              std::span<const std::vector<double>> expected);
 
-/// The elements of an f32 or f64 tensor.
-std::vector<double> to_doubles(const Tensor& tensor);
-
 }  // namespace flowsmith

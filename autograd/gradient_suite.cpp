@@ -1,7 +1,6 @@
 #include "autograd/gradient_suite.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "autograd/ops.h"
 #include "kernels/noise.h"
@@ -57,14 +56,15 @@ class RandomInputs {
 /// The same images at every call; black and white are among them.
 Tensor test_images(Tape& tape, MapShape map) {
   const Tensor images = tape.arena().tensor(DType::kU8, map);
-  auto* const pixels = images.data<std::uint8_t>();
+  std::vector<std::uint8_t> pixels(map.size());
   for (std::size_t i = 0; i < map.size(); ++i) pixels[i] = std::uint8_t(i % 3 == 0 ? 255 * (i % 2) : 37 * i);
+  upload(tape.device(), images, pixels.data());
   return images;
 }
 
 Var zero_logdet(Tape& tape, int n) {
   const Var logdet = tape.output(DType::kF64, Shape{n}, true);
-  std::memset(tape.value(logdet).raw(), 0, tape.value(logdet).bytes());
+  fill_zero(tape.device(), tape.value(logdet));
   return logdet;
 }
 

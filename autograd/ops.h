@@ -18,6 +18,17 @@ Var dequantize(Tape& tape, Tensor images, Var u, Var logdet);  ///< images u8 (n
 Var logit(Tape& tape, Var u, Var logdet);                      ///< u is noise: no gradient
 Var sigmoid(Tape& tape, Var v, Var logdet);
 
+// autograd/noise.cpp
+/// Where uniform noise u of the images of a batch comes from, in the memory of the device.
+struct NoiseTensors {
+  Tensor index;   ///< u32 (n): the numbers of the images
+  Tensor stream;  ///< the bytes of a NoiseStream
+};
+/// dequantize(images, u) and logit(u); on a GPU in one pass, without writing u. No gradient: nothing learned is in
+/// front.
+Var noisy_dequantize(Tape& tape, Tensor images, NoiseTensors noise, Var logdet, DType path);
+Var noisy_logit(Tape& tape, NoiseTensors noise, MapShape map, Var logdet, DType path);
+
 // autograd/coupling.cpp
 /// mask * z, with the image (u8, or none) scaled to [-1, 1] behind it, in the type of the network.
 Var conditioner_input(Tape& tape, Var z, Tensor image, Mask mask, DType network_type);

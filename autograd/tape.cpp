@@ -1,6 +1,6 @@
 #include "autograd/tape.h"
 
-#include <cstring>
+#include "kernels/fill.h"
 
 namespace flowsmith {
 
@@ -16,7 +16,7 @@ void Tape::backward(Var loss) {
   require(recording_, "backward needs a tape that was started with recording on");
   require_tensor(value(loss), DType::kF64, Shape{}, "a loss");
   require(needs_grad(loss), "the loss does not depend on anything that needs a gradient");
-  *grad<double>(loss).data = 1;
+  dispatch_device(device_, [&](auto stream) { fill(grad<double>(loss).data, 1.0, 1, stream); });
   for (std::size_t i = nodes_.size(); i-- > 0;) nodes_[i].backward(nodes_[i].node, *this);
   // A leaf that no op wrote to must not keep what the last step left in it.
   for (int id = 0; id < int(variables_.size()); ++id) {
@@ -26,7 +26,7 @@ void Tape::backward(Var loss) {
 
 Tensor Tape::finished_grad(Var v) {
   const Tensor grad = allocated_grad(v);
-  if (!std::exchange(variables_[v.id].written, true)) std::memset(grad.raw(), 0, grad.bytes());
+  if (!std::exchange(variables_[v.id].written, true)) fill_zero(device_, grad);
   return grad;
 }
 

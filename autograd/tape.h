@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/arena.h"
+#include "engine/device_memory.h"
 #include "engine/dispatch.h"
 
 namespace flowsmith {
@@ -22,11 +23,17 @@ struct Var {
 
 class Tape {
  public:
-  explicit Tape(Device device) : device_(device) {}
+  explicit Tape(Device device) : device_(device), arena_(device) {}
 
   /// Forgets everything. With `recording`, ops record nodes and no memory is given back before the next
   /// start; without, ops only compute, coupling() may work in place, and a TapeScope gives memory back early.
   void start(bool recording);
+
+  /// Forgets everything and gives its memory back to the system.
+  void give_back() {
+    start(false);
+    arena_.give_back();
+  }
 
   Device device() const { return device_; }
   bool recording() const { return recording_; }
@@ -46,6 +53,12 @@ class Tape {
   const Tensor& value(Var v) const { return variables_[v.id].value; }
   bool needs_grad(Var v) const { return variables_[v.id].needs_grad; }
 
+  /// The elements of a tensor on the tape's device, which must hold T.
+  template <class T>
+  std::vector<T> read(const Tensor& tensor) const {
+    return download<T>(device_, tensor);
+  }
+
   /// Where an op adds its share of the gradient of v: overwrites for the first op of a backward pass that
   /// asks, accumulates for the others. Null if v needs no gradient.
   template <class T>
@@ -62,6 +75,9 @@ class Tape {
     const Node* const stored = new (memory) Node(node);
     nodes_.push_back({[](const void* n, Tape& tape) { static_cast<const Node*>(n)->backward(tape); }, stored});
   }
+
+  /// Host memory that lasts until the next start(), for what a node points to.
+  void* node_memory(std::size_t bytes) { return nodes_memory_.allocate(bytes); }
 
   /// Computes the gradient of the scalar f64 `loss` for every variable that needs one.
   void backward(Var loss);

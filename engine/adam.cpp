@@ -1,36 +1,50 @@
 #include "engine/adam.h"
 
 #include <cmath>
-#include <cstring>
 
+#include "engine/device_memory.h"
 #include "engine/dispatch.h"
 
 namespace flowsmith {
 
-Adam::Adam(const Parameters& parameters) : parameters_(parameters) {
+Adam::Adam(const Parameters& parameters) : parameters_(parameters), arena_(parameters.device()) {
   m_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
   v_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
-  std::memset(m_.raw(), 0, m_.bytes());
-  std::memset(v_.raw(), 0, v_.bytes());
+  fill_zero(parameters.device(), m_);
+  fill_zero(parameters.device(), v_);
+  squared_norm_ = arena_.tensor(DType::kF64, Shape{});
+  inputs_ = arena_.tensor(DType::kU8, Shape{int(sizeof(AdamInputs))});
 }
 
-double Adam::gradient_norm() const {
-  double sum = 0;
-  dispatch_network(parameters_.device(), parameters_.dtype(), [&](auto stream, auto zero) {
-    const Tensor grads = parameters_.grads();
-    sum = squared_norm(grads.data<decltype(zero)>(), grads.size(), stream);
-  });
-  return std::sqrt(sum);
+void Adam::prepare(AdamOptions options, double max_norm) {
+  const AdamInputs inputs{options, step_count_ + 1, max_norm};
+  upload(parameters_.device(), inputs_.raw(), &inputs, sizeof inputs);
 }
 
-void Adam::step(double norm, double max_norm, AdamOptions options) {
-  require(std::isfinite(norm), "the gradient norm is not finite: the step would destroy the weights");
-  ++step_count_;
+void Adam::step(const Tensor& loss) {
   dispatch_network(parameters_.device(), parameters_.dtype(), [&](auto stream, auto zero) {
     using T = decltype(zero);
-    adam_step(parameters_.values().data<T>(), m_.data<T>(), v_.data<T>(), parameters_.grads().data<T>(),
-              clip_factor(norm, max_norm), step_count_, options, m_.size(), stream);
+    T* const values = parameters_.values().data<T>();
+    T *const m = m_.data<T>(), *const v = v_.data<T>();
+    const T* const grads = parameters_.grads().data<T>();
+    double* const norm = squared_norm_.data<double>();
+    const auto* const inputs = static_cast<const AdamInputs*>(inputs_.raw());
+    if constexpr (Gpu<decltype(stream)>) {
+      squared_norm(norm, grads, m_.size(), stream);
+      adam_step(values, m, v, grads, norm, loss.data<double>(), inputs, m_.size(), stream);
+    } else {
+      *norm = squared_norm(grads, m_.size(), stream);
+      if (!std::isfinite(*norm) || !std::isfinite(*loss.data<double>())) return;
+      const double scale = clip_factor(std::sqrt(*norm), inputs->max_norm);
+      adam_step(values, m, v, grads, scale, inputs->step, inputs->options, m_.size(), stream);
+    }
   });
+}
+
+double Adam::finish(double loss) {
+  const double norm = std::sqrt(download<double>(parameters_.device(), squared_norm_)[0]);
+  if (std::isfinite(norm) && std::isfinite(loss)) ++step_count_;
+  return norm;
 }
 
 }  // namespace flowsmith

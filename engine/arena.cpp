@@ -1,31 +1,32 @@
 #include "engine/arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
+
+#include "engine/device_memory.h"
+#include "kernels/cuda/gpu_error.h"
 
 namespace flowsmith {
 namespace {
 
-constexpr std::size_t kAlignment = 64;             // one cache line, one AVX-512 vector
-constexpr std::size_t kBlockAlignment = 2u << 20;  // huge pages: a step walks over gigabytes
+constexpr std::size_t kHostAlignment = 64;  // one cache line, one AVX-512 vector
+constexpr std::size_t kGpuAlignment = 256;  // what cudaMalloc gives, and any vector load of a warp
 constexpr std::size_t kSmallestBlock = 8u << 20;
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 }  // namespace
 
-Arena::~Arena() { free_blocks(); }
+Arena::~Arena() { give_back(); }
 
 Arena::Arena(Arena&& other) noexcept
-    : blocks_(std::exchange(other.blocks_, {})),
+    : device_(other.device_),
+      blocks_(std::exchange(other.blocks_, {})),
       current_(std::exchange(other.current_, 0)),
       offset_(std::exchange(other.offset_, 0)) {}
 
 void* Arena::allocate(std::size_t bytes) {
-  bytes = round_up(std::max<std::size_t>(bytes, 1), kAlignment);
+  bytes = round_up(std::max<std::size_t>(bytes, 1), is_host(device_) ? kHostAlignment : kGpuAlignment);
   while (current_ < blocks_.size() && offset_ + bytes > blocks_[current_].size) {
     ++current_;
     offset_ = 0;
@@ -44,8 +45,7 @@ void Arena::release(Mark mark) {
 void Arena::reset() {
   if (blocks_.size() > 1) {
     const std::size_t total = capacity();
-    free_blocks();
-    current_ = 0;
+    give_back();
     add_block(total);
   }
   release({});
@@ -57,20 +57,31 @@ std::size_t Arena::capacity() const {
   return total;
 }
 
-void Arena::add_block(std::size_t size) {
-  size = round_up(size, kBlockAlignment);
-  void* const data = std::aligned_alloc(kBlockAlignment, size);
-  if (data == nullptr) {
-    throw Error("out of memory: no room for " + std::to_string(size >> 20) + " MiB more, after " +
-                std::to_string(capacity() >> 20) + " MiB; choose a smaller batch size");
-  }
-  madvise(data, size, MADV_HUGEPAGE);  // advice only: without it the step is slower, not wrong
-  blocks_.push_back({static_cast<std::byte*>(data), size});
+std::size_t Arena::used() const {
+  std::size_t total = offset_;
+  for (std::size_t i = 0; i < current_; ++i) total += blocks_[i].size;
+  return total;
 }
 
-void Arena::free_blocks() {
-  for (const Block& block : blocks_) std::free(block.data);
+void Arena::add_block(std::size_t size) {
+  void* memory = nullptr;
+  std::string reason = std::to_string(size >> 20) + " MiB more were asked for";
+  try {
+    memory = allocate_memory(device_, size);
+  } catch (const GpuOutOfMemory& error) {
+    reason = error.what();
+  }
+  if (memory == nullptr) {
+    throw OutOfMemory("out of memory: " + reason + ", after " + std::to_string(capacity() >> 20) +
+                      " MiB; choose a smaller batch");
+  }
+  blocks_.push_back({static_cast<std::byte*>(memory), size});
+}
+
+void Arena::give_back() {
+  for (const Block& block : blocks_) free_memory(device_, block.data);
   blocks_.clear();
+  release({});
 }
 
 }  // namespace flowsmith

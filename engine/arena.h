@@ -7,18 +7,20 @@
 #include <cstddef>
 #include <vector>
 
+#include "engine/device.h"
 #include "engine/tensor.h"
 
 namespace flowsmith {
 
 class Arena {
  public:
-  Arena() = default;
+  explicit Arena(Device device = Device::kCpu) : device_(device) {}
   ~Arena();
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&&) = delete;
 
-  /// Uninitialised bytes, aligned to 64. Throws Error with the size asked for when memory is out.
+  /// Uninitialised bytes of the device, aligned to 64 (256 on a GPU). Throws OutOfMemory with the size asked for
+  /// when there is no room.
   void* allocate(std::size_t bytes);
 
   Tensor tensor(DType dtype, const Shape& shape) { return {allocate(shape.size() * dtype_size(dtype)), dtype, shape}; }
@@ -33,7 +35,12 @@ class Arena {
   /// Takes everything back. If the last round needed several blocks, they become one.
   void reset();
 
+  /// Takes everything back and gives it to the system.
+  void give_back();
+
   std::size_t capacity() const;  ///< bytes held from the system
+  std::size_t used() const;      ///< bytes handed out since the last reset, and what was left over of full blocks
+  Device device() const { return device_; }
 
  private:
   struct Block {
@@ -41,8 +48,8 @@ class Arena {
     std::size_t size;
   };
   void add_block(std::size_t size);
-  void free_blocks();
 
+  Device device_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;  ///< block that `offset_` points into
   std::size_t offset_ = 0;

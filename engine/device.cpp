@@ -2,16 +2,89 @@
 
 #include <omp.h>
 
+#include <charconv>
+
 #include "engine/error.h"
+#include "engine/gpu_context.h"
 
 namespace flowsmith {
+namespace {
 
-std::string device_name(Device device) { return device == Device::kCpu ? "cpu" : "reference"; }
+/// The N of "cuda:N"; 0 for "cuda" alone, -1 if it is neither.
+int gpu_ordinal(std::string_view text) {
+  if (text == "cuda") return 0;
+  if (!text.starts_with("cuda:")) return -1;
+  text.remove_prefix(5);
+  int ordinal = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ordinal);
+  return error == std::errc{} && end == text.data() + text.size() ? ordinal : -1;
+}
 
-Device parse_device(std::string_view text) {
-  if (text == "auto" || text == "cpu") return Device::kCpu;
+Device use_gpu(int ordinal) {
+  if constexpr (kHasCuda) {
+    GpuRuntime<Cuda>::use_device(ordinal);
+    return Device::kCuda;
+  }
+  throw Error("this build has no CUDA (GPU " + std::to_string(ordinal) +
+              " was asked for): build with -DFLOWSMITH_CUDA=ON, or choose --device cpu");
+}
+
+/// The first GPU if it can be used; the host otherwise.
+Device best_device() {
+  if constexpr (kHasCuda) {
+    try {
+      if (GpuRuntime<Cuda>::device_count() > 0) return use_gpu(0);
+    } catch (const std::exception&) {
+      // A GPU that this build has no code for is none.
+    }
+  }
+  return Device::kCpu;
+}
+
+template <Gpu G>
+std::string describe_gpu() {
+  const GpuInfo info = GpuRuntime<G>::info();
+  return info.name + ", " + std::to_string(info.free_memory >> 20) + " of " + std::to_string(info.memory >> 20) +
+         " MiB free";
+}
+
+}  // namespace
+
+std::string device_name(Device device) {
+  switch (device) {
+    case Device::kCpu:
+      return "cpu";
+    case Device::kReference:
+      return "reference";
+    case Device::kCuda:
+      return "cuda";
+    case Device::kEmulated:
+      return "emulated";
+  }
+  throw Error("unknown device");
+}
+
+Device select_device(std::string_view text) {
+  if (text == "auto") return best_device();
+  if (text == "cpu") return Device::kCpu;
   if (text == "reference") return Device::kReference;
-  throw Error("unknown device '" + std::string(text) + "': choose auto, cpu or reference");
+  if (text == "emulated") return Device::kEmulated;
+  if (const int ordinal = gpu_ordinal(text); ordinal >= 0) return use_gpu(ordinal);
+  throw Error("unknown device '" + std::string(text) + "': choose auto, cpu, cuda, cuda:N, reference or emulated");
+}
+
+std::string describe_device(Device device) {
+  switch (device) {
+    case Device::kCpu:
+      return "cpu, " + std::to_string(omp_get_max_threads()) + (omp_get_max_threads() == 1 ? " thread" : " threads");
+    case Device::kCuda:
+      if constexpr (kHasCuda) return "cuda, " + describe_gpu<Cuda>();
+      break;
+    case Device::kReference:
+    case Device::kEmulated:
+      break;
+  }
+  return device_name(device);
 }
 
 int set_thread_count(int threads) {

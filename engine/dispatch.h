@@ -1,13 +1,30 @@
-// The one place where a device and element types, known when the program runs, become the stream tag and
-// the template arguments of a kernel.
+// The one place where a device and element types, known when the program runs, become a stream tag and the template
+// arguments of a kernel.
 #pragma once
 
 #include <type_traits>
 
 #include "engine/device.h"
+#include "engine/gpu_context.h"
 #include "engine/tensor.h"
 
 namespace flowsmith {
+
+/// Runs fn(stream) with the stream tag of the device.
+template <class Fn>
+void dispatch_device(Device device, Fn&& fn) {
+  switch (device) {
+    case Device::kCpu:
+      return fn(Cpu{});
+    case Device::kReference:
+      return fn(Reference{});
+    case Device::kCuda:
+      if constexpr (kHasCuda) return fn(GpuContext<Cuda>::instance().stream());
+      throw Error("this build has no CUDA");
+    case Device::kEmulated:
+      return fn(GpuContext<Emulated>::instance().stream());
+  }
+}
 
 /// Runs fn(stream, T{}) for a kernel of one floating type that every backend has in float and double: the
 /// flow's path (z, logdet).
@@ -15,12 +32,7 @@ template <class Fn>
 void dispatch_path(Device device, DType type, Fn&& fn) {
   const bool wide = type == DType::kF64;
   require(wide || type == DType::kF32, "the path of a flow is f32 or f64");
-  switch (device) {
-    case Device::kCpu:
-      return wide ? fn(Cpu{}, double{}) : fn(Cpu{}, float{});
-    case Device::kReference:
-      return wide ? fn(Reference{}, double{}) : fn(Reference{}, float{});
-  }
+  dispatch_device(device, [&](auto stream) { wide ? fn(stream, double{}) : fn(stream, float{}); });
 }
 
 /// Runs fn(stream, T{}) for a kernel of the networks: the fast backends compute them in float.
@@ -28,12 +40,12 @@ template <class Fn>
 void dispatch_network(Device device, DType type, Fn&& fn) {
   require(type == DType::kF32 || (type == DType::kF64 && device == Device::kReference),
           "networks are f32, or f64 on the reference device");
-  switch (device) {
-    case Device::kCpu:
-      return fn(Cpu{}, float{});
-    case Device::kReference:
-      return type == DType::kF64 ? fn(Reference{}, double{}) : fn(Reference{}, float{});
-  }
+  dispatch_device(device, [&](auto stream) {
+    if constexpr (std::is_same_v<decltype(stream), Reference>) {
+      if (type == DType::kF64) return fn(stream, double{});
+    }
+    fn(stream, float{});
+  });
 }
 
 /// Runs fn(stream, Z{}, S{}) for a kernel between a path of type Z and a network of type S.

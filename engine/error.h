@@ -13,4 +13,10 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A device has no room for what a step needs.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace flowsmith

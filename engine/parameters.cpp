@@ -1,6 +1,6 @@
 #include "engine/parameters.h"
 
-#include <cstring>
+#include "engine/device_memory.h"
 
 namespace flowsmith {
 namespace {
@@ -54,8 +54,8 @@ void Parameters::allocate() {
   const Shape span{int(span_size_)};
   values_ = arena_.tensor(dtype_, span);
   grads_ = arena_.tensor(dtype_, span);
-  std::memset(values_.raw(), 0, values_.bytes());
-  std::memset(grads_.raw(), 0, grads_.bytes());
+  fill_zero(device_, values_);
+  fill_zero(device_, grads_);
 }
 
 void Parameters::initialize(std::uint64_t seed) {
@@ -63,28 +63,27 @@ void Parameters::initialize(std::uint64_t seed) {
     const Parameter& p = parameters_[i];
     const NoiseStream stream{seed, NoisePurpose::kWeights, std::uint32_t(i)};
     PhiloxCounter words{};
-    with_float_type(dtype_, [&](auto zero) {
-      auto* const values = value(i).data<decltype(zero)>();
-      for_each_element(p, [&](std::size_t file, std::size_t memory) {
-        if (file % 4 == 0) words = noise_words(stream, 0, std::uint32_t(file / 4));
-        const float u = word_to_uniform(words[file % 4]);
-        values[memory] = float(p.init.centre) + (2 * u - 1) * float(p.init.spread);
-      });
-    });
+    std::vector<float> values(p.shape.size());
+    for (std::size_t e = 0; e < values.size(); ++e) {
+      if (e % 4 == 0) words = noise_words(stream, 0, std::uint32_t(e / 4));
+      values[e] = float(p.init.centre) + (2 * word_to_uniform(words[e % 4]) - 1) * float(p.init.spread);
+    }
+    from_file_order(values_, i, values.data());
   }
 }
 
 void Parameters::to_file_order(const Tensor& span, int i, float* out) const {
   with_float_type(dtype_, [&](auto zero) {
-    const auto* const in = view(span, i).data<decltype(zero)>();
+    const auto in = download<decltype(zero)>(device_, view(span, i));
     for_each_element(parameters_[i], [&](std::size_t file, std::size_t memory) { out[file] = float(in[memory]); });
   });
 }
 
 void Parameters::from_file_order(const Tensor& span, int i, const float* in) const {
   with_float_type(dtype_, [&](auto zero) {
-    auto* const out = view(span, i).data<decltype(zero)>();
+    std::vector<decltype(zero)> out(parameters_[i].shape.size());
     for_each_element(parameters_[i], [&](std::size_t file, std::size_t memory) { out[memory] = in[file]; });
+    upload(device_, view(span, i), out.data());
   });
 }
 

@@ -34,7 +34,7 @@ struct Parameter {
 
 class Parameters {
  public:
-  Parameters(Device device, DType dtype) : device_(device), dtype_(dtype) {}
+  Parameters(Device device, DType dtype) : device_(device), dtype_(dtype), arena_(device) {}
 
   /// Adds a parameter and returns its number; only before allocate().
   int add(std::string name, std::vector<std::int64_t> file_shape, ParameterLayout layout, ParameterInit init);

@@ -12,21 +12,29 @@ namespace flowsmith {
 template <class T>
 void concat_elu_forward(T* y, const T* x, MapShape x_shape, Reference);
 void concat_elu_forward(float* y, const float* x, MapShape x_shape, Cpu);
+template <Gpu G>
+void concat_elu_forward(float* y, const float* x, MapShape x_shape, G gpu);
 
 /// dx = dy[..c) * elu'(x) - dy[c..2c) * elu'(-x), elu'(a) = 1 for a > 0, exp(a) otherwise.
 template <class T>
 void concat_elu_backward(Grad<T> dx, const T* dy, const T* x, MapShape x_shape, Reference);
 void concat_elu_backward(Grad<float> dx, const float* dy, const float* x, MapShape x_shape, Cpu);
+template <Gpu G>
+void concat_elu_backward(Grad<float> dx, const float* dy, const float* x, MapShape x_shape, G gpu);
 
 /// y = x + value * sigmoid(gate); vg (n,h,w,2c) holds value in its first c channels and gate in its
 /// last c. Shapes: x, y (n,h,w,c).
 template <class T>
 void gate_forward(T* y, const T* x, const T* vg, MapShape shape, Reference);
 void gate_forward(float* y, const float* x, const float* vg, MapShape shape, Cpu);
+template <Gpu G>
+void gate_forward(float* y, const float* x, const float* vg, MapShape shape, G gpu);
 
 /// dx = dy; dvalue = dy * g; dgate = dy * value * g * (1 - g), g = sigmoid(gate).
 template <class T>
 void gate_backward(Grad<T> dx, Grad<T> dvg, const T* dy, const T* vg, MapShape shape, Reference);
 void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, MapShape shape, Cpu);
+template <Gpu G>
+void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, MapShape shape, G gpu);
 
 }  // namespace flowsmith

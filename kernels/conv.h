@@ -28,12 +28,17 @@ struct ConvShape {
 template <class T>
 void conv_forward(T* y, const T* x, const T* weight, const T* bias, ConvShape shape, Reference);
 void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu);
+/// The products' factors are rounded as gpu.precision says; sums are float in every precision.
+template <Gpu G>
+void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, G gpu);
 
 /// da = dy convolved with the weight turned by 180 degrees; dx = da, or its ELU-concat gradient, for
 /// which x is needed (x may be null without concat_elu).
 template <class T>
 void conv_backward_data(Grad<T> dx, const T* dy, const T* x, const T* weight, ConvShape shape, Reference);
 void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, Cpu);
+template <Gpu G>
+void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, G gpu);
 
 /// dweight[ky,kx,k,o] = sum over n,i,j of a[n, i+ky-r, j+kx-r, k] * dy[n,i,j,o]; dbias[o] = sum of dy.
 /// The sum over the batch has a fixed order, whatever the number of threads.
@@ -41,5 +46,8 @@ template <class T>
 void conv_backward_weights(Grad<T> dweight, Grad<T> dbias, const T* dy, const T* x, ConvShape shape, Reference);
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                            Cpu);
+template <Gpu G>
+void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
+                           G gpu);
 
 }  // namespace flowsmith

@@ -28,6 +28,9 @@ void coupling_forward(Z* z_out, double* logdet, const Z* z, const S* st, const S
 template <class Z>
 void coupling_forward(Z* z_out, double* logdet, const Z* z, const float* st, const float* scaling_factor,
                       MapShape shape, Mask mask, Cpu);
+template <class Z, Gpu G>
+void coupling_forward(Z* z_out, double* logdet, const Z* z, const float* st, const float* scaling_factor,
+                      MapShape shape, Mask mask, G gpu);
 
 /// The inverse; `logdet` may be null when only the sample is wanted. z may be z_out itself.
 template <class Z, class S>
@@ -36,6 +39,9 @@ void coupling_inverse(Z* z, double* logdet, const Z* z_out, const S* st, const S
 template <class Z>
 void coupling_inverse(Z* z, double* logdet, const Z* z_out, const float* st, const float* scaling_factor,
                       MapShape shape, Mask mask, Cpu);
+template <class Z, Gpu G>
+void coupling_inverse(Z* z, double* logdet, const Z* z_out, const float* st, const float* scaling_factor,
+                      MapShape shape, Mask mask, G gpu);
 
 /// Gradients of coupling_forward, with h = tanh(s_raw/f), e = exp(s), m = 1 - mask:
 ///   dz     = dz_out * e
@@ -51,5 +57,8 @@ void coupling_backward(Grad<Z> dz, Grad<S> dst, Grad<S> dscaling_factor, const Z
 template <class Z>
 void coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor, const Z* dz_out, const double* dlogdet,
                        const Z* z, const float* st, const float* scaling_factor, MapShape shape, Mask mask, Cpu);
+template <class Z, Gpu G>
+void coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor, const Z* dz_out, const double* dlogdet,
+                       const Z* z, const float* st, const float* scaling_factor, MapShape shape, Mask mask, G gpu);
 
 }  // namespace flowsmith

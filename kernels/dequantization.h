@@ -5,7 +5,7 @@
 //   logit(v) = log p - log(1 - p)          d logit/dv = (1 - alpha) / (p * (1 - p))
 #pragma once
 
-#include "kernels/types.h"
+#include "kernels/noise.h"
 
 namespace flowsmith {
 
@@ -19,6 +19,15 @@ void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T
                         Reference);
 template <class T>
 void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
+                        G gpu);
+
+/// uniform_noise and dequantize_forward in one pass, with the bits of the two: u is never in memory. Shapes: index (n);
+/// `stream` is one in device memory.
+template <class T, Gpu G>
+void noisy_dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const std::uint32_t* index,
+                              const NoiseStream* stream, int n, std::size_t per_image, G gpu);
 
 /// image = floor(256 * (sigmoid(z) - alpha/2) / (1 - alpha)), clamped to 0..255. A z that is not finite
 /// clamps like its sign says; NaN gives 0.
@@ -26,6 +35,8 @@ template <class T>
 void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, Reference);
 template <class T>
 void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, G gpu);
 
 /// Gradient for u, which is learned in variational dequantization. With p as above for v = (image+u)/256:
 ///   du = (dz + dlogdet * (2p - 1)) * (1 - alpha) / 256 / (p * (1 - p))
@@ -35,6 +46,9 @@ void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const s
 template <class T>
 void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
                          std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
+                         std::size_t per_image, G gpu);
 
 /// v = logit(u) with alpha, as above; logdet += sum of log dv/du: where variational dequantization starts.
 /// u is uniform noise, so there is no gradient. Shapes: v, u (n, per_image); logdet (n).
@@ -42,6 +56,13 @@ template <class T>
 void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Reference);
 template <class T>
 void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, G gpu);
+
+/// uniform_noise and logit_forward in one pass, with the bits of the two.
+template <class T, Gpu G>
+void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const NoiseStream* stream, int n,
+                         std::size_t per_image, G gpu);
 
 /// u = sigmoid(v), logdet += sum of log du/dv = -|v| - 2 log(1 + exp(-|v|)): where variational
 /// dequantization ends. In double, u is kept within [2^-32, 1 - 2^-32]: a sigmoid that rounds to 0 or 1
@@ -50,6 +71,8 @@ template <class T>
 void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Reference);
 template <class T>
 void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, G gpu);
 
 /// dv = du * p * (1 - p) + dlogdet * (1 - 2p), p = sigmoid(v).
 template <class T>
@@ -57,5 +80,7 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
                       Reference);
 template <class T>
 void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, Cpu);
+template <class T, Gpu G>
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, G gpu);
 
 }  // namespace flowsmith

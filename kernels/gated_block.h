@@ -46,6 +46,10 @@ void gated_block_forward(T* y, GatedBlockSaved<T> saved, const T* x, GatedBlockW
                          GatedBlockShape shape, Reference);
 void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
                          GatedBlockShape shape, Cpu);
+/// The two convolutions' factors are rounded as gpu.precision says; everything else is float.
+template <Gpu G>
+void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
+                         GatedBlockShape shape, G gpu);
 
 /// Gradients by the chain rule through the four lines above; see docs/math/gated_block.md.
 template <class T>
@@ -54,5 +58,9 @@ void gated_block_backward(Grad<T> dx, GatedBlockGrads<T> grads, const T* dy, Gat
 void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const float* dy,
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
                           GatedBlockShape shape, Cpu);
+template <Gpu G>
+void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const float* dy,
+                          GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
+                          GatedBlockShape shape, G gpu);
 
 }  // namespace flowsmith

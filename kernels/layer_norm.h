@@ -14,6 +14,8 @@ inline constexpr double kLayerNormEps = 1e-5;
 template <class T>
 void layer_norm_forward(T* y, const T* x, const T* gamma, const T* beta, MapShape shape, Reference);
 void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, Cpu);
+template <Gpu G>
+void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, G gpu);
 
 /// With xh = (x - mean)*rstd and g = dy*gamma: dx = rstd * (g - mean_c(g) - xh * mean_c(g*xh)),
 /// dgamma = sum over pixels of dy*xh, dbeta = sum of dy, both in a fixed order. Statistics are
@@ -23,5 +25,8 @@ void layer_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy,
                          MapShape shape, Reference);
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
                          const float* gamma, MapShape shape, Cpu);
+template <Gpu G>
+void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
+                         const float* gamma, MapShape shape, G gpu);
 
 }  // namespace flowsmith

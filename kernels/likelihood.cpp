@@ -1,17 +1,11 @@
 // Bits per dimension and importance weighting: a few numbers per image, on the host, in double.
 #include "kernels/likelihood.h"
 
-#include <cmath>
-#include <limits>
+#include "kernels/likelihood_math.h"
 
 namespace flowsmith {
-namespace {
 
-constexpr double kLn2 = 0.693147180559945309417;
-
-}  // namespace
-
-double bits_per_dim(double log_prob, std::size_t dims) { return -log_prob / (double(dims) * kLn2); }
+double bits_per_dim(double log_prob, std::size_t dims) { return nats_to_bits_per_dim(log_prob, dims); }
 
 double mean_bits_per_dim(const double* log_prob, int n, std::size_t dims) {
   double sum = 0;
@@ -25,16 +19,7 @@ void mean_bits_per_dim_backward(Grad<double> dlog_prob, double dloss, int n, std
 }
 
 double log_mean_exp(const double* log_prob, int m, std::size_t stride) {
-  double largest = -std::numeric_limits<double>::infinity();
-  for (int j = 0; j < m; ++j) {
-    const double term = log_prob[j * stride];
-    if (std::isnan(term)) return term;
-    if (term > largest) largest = term;
-  }
-  if (std::isinf(largest)) return largest;  // inf - inf would be NaN
-  double sum = 0;
-  for (int j = 0; j < m; ++j) sum += std::exp(log_prob[j * stride] - largest);
-  return largest + std::log(sum / m);
+  return shifted_log_mean_exp(log_prob, m, stride);
 }
 
 }  // namespace flowsmith

@@ -30,11 +30,16 @@ void conditioner_input_forward(S* input, const Z* z, const std::uint8_t* image, 
 template <class Z>
 void conditioner_input_forward(float* input, const Z* z, const std::uint8_t* image, int c_image, MapShape z_shape,
                                Mask mask, Cpu);
+template <class Z, Gpu G>
+void conditioner_input_forward(float* input, const Z* z, const std::uint8_t* image, int c_image, MapShape z_shape,
+                               Mask mask, G gpu);
 
 /// dz = mask * dinput[.., 0..c); the image has no gradient.
 template <class Z, class S>
 void conditioner_input_backward(Grad<Z> dz, const S* dinput, int c_image, MapShape z_shape, Mask mask, Reference);
 template <class Z>
 void conditioner_input_backward(Grad<Z> dz, const float* dinput, int c_image, MapShape z_shape, Mask mask, Cpu);
+template <class Z, Gpu G>
+void conditioner_input_backward(Grad<Z> dz, const float* dinput, int c_image, MapShape z_shape, Mask mask, G gpu);
 
 }  // namespace flowsmith

@@ -60,6 +60,9 @@ template <class T>
 void uniform_noise(T* u, const std::uint32_t* index, NoiseStream stream, int n, std::size_t per_image, Reference);
 template <class T>
 void uniform_noise(T* u, const std::uint32_t* index, NoiseStream stream, int n, std::size_t per_image, Cpu);
+/// `stream` is one in device memory: its draw changes while a captured graph keeps its arguments.
+template <class T, Gpu G>
+void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image, G gpu);
 
 /// z[i][j] ~ N(0, scale^2) by Box-Muller (Box and Muller 1958), computed in double; words 0,1 of a
 /// group make its first two normals and words 2,3 the others. Shapes as for uniform_noise.
@@ -69,5 +72,8 @@ void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double s
 template <class T>
 void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double scale, int n, std::size_t per_image,
                   Cpu);
+template <class T, Gpu G>
+void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
+                  std::size_t per_image, G gpu);
 
 }  // namespace flowsmith

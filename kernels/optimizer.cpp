@@ -1,12 +1,10 @@
-// The one formula of optimizer.h that every backend shares.
+// The one function of optimizer.h that has no backend.
 #include "kernels/optimizer.h"
+
+#include "kernels/optimizer_math.h"
 
 namespace flowsmith {
 
-double clip_factor(double norm, double max_norm) {
-  if (max_norm <= 0) return 1;
-  const double factor = max_norm / (norm + 1e-6);
-  return factor >= 1 ? 1 : factor;  // a NaN norm stays visible
-}
+double clip_factor(double norm, double max_norm) { return clip_scale(norm, max_norm); }
 
 }  // namespace flowsmith

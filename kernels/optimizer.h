@@ -15,6 +15,9 @@ struct AdamOptions {
 template <class T>
 double squared_norm(const T* x, std::size_t size, Reference);
 double squared_norm(const float* x, std::size_t size, Cpu);
+/// *result is the same in device memory; inside a block the order is another.
+template <Gpu G>
+void squared_norm(double* result, const float* x, std::size_t size, G gpu);
 
 /// Factor that brings a gradient of norm `norm` down to `max_norm`: min(1, max_norm / (norm + 1e-6)).
 /// max_norm <= 0 means no clipping.
@@ -29,5 +32,18 @@ void adam_step(T* param, T* m, T* v, const T* grad, double grad_scale, std::int6
                std::size_t size, Reference);
 void adam_step(float* param, float* m, float* v, const float* grad, double grad_scale, std::int64_t step,
                AdamOptions options, std::size_t size, Cpu);
+
+/// What changes from step to step, in device memory: a captured graph keeps its arguments.
+struct AdamInputs {
+  AdamOptions options;
+  std::int64_t step = 1;
+  double max_norm = 0;  ///< as in clip_factor
+};
+
+/// One step with grad_scale = clip_factor(sqrt(*grad_squared_norm), max_norm). If *loss or *grad_squared_norm is not
+/// finite, nothing is written. Rounds as the Reference does: in double, once per result.
+template <Gpu G>
+void adam_step(float* param, float* m, float* v, const float* grad, const double* grad_squared_norm, const double* loss,
+               const AdamInputs* inputs, std::size_t size, G gpu);
 
 }  // namespace flowsmith

@@ -14,6 +14,8 @@ template <class T>
 void squeeze_forward(T* out, const T* in, MapShape shape, Reference);
 template <class T>
 void squeeze_forward(T* out, const T* in, MapShape shape, Cpu);
+template <class T, Gpu G>
+void squeeze_forward(T* out, const T* in, MapShape shape, G gpu);
 
 /// The inverse permutation; `shape` is that of `in`, the un-squeezed side. As a gradient destination
 /// `in` may accumulate: squeeze_inverse(din, dout) is the backward of squeeze_forward.
@@ -21,5 +23,7 @@ template <class T>
 void squeeze_inverse(Grad<T> in, const T* out, MapShape shape, Reference);
 template <class T>
 void squeeze_inverse(Grad<T> in, const T* out, MapShape shape, Cpu);
+template <class T, Gpu G>
+void squeeze_inverse(Grad<T> in, const T* out, MapShape shape, G gpu);
 
 }  // namespace flowsmith

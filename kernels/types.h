@@ -2,6 +2,7 @@
 // the shape of a batch of feature maps.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,6 +19,37 @@ namespace flowsmith {
 struct Reference {};
 /// Cpu: threaded and vectorised host kernels, networks in float.
 struct Cpu {};
+
+/// What the networks' matrix products multiply on a GPU. Sums are float in all of them.
+enum class NetPrecision {
+  kFp32,  ///< float
+  kTf32,  ///< float with 10 bits of mantissa, on tensor cores
+  kBf16,  ///< bfloat16, on tensor cores
+};
+
+/// Scratch memory of the kernels on one stream: what one launcher reserves is its own until the next one reserves.
+class GpuWorkspace {
+ public:
+  /// At least so many bytes, aligned to 256. Repeated requests of one step get the same address, so that a step can be
+  /// captured and replayed.
+  virtual void* reserve(std::size_t bytes) = 0;
+
+ protected:
+  ~GpuWorkspace() = default;
+};
+
+/// Where and how the kernels in kernels/cuda/ run.
+template <bool kEmulator>
+struct GpuStream {
+  void* stream = nullptr;  ///< a cudaStream_t
+  GpuWorkspace* workspace = nullptr;
+  NetPrecision precision = NetPrecision::kFp32;
+};
+/// Cuda: on a GPU. Emulated: the same source, run on the host by kernels/cuda/emulator: slow, and strict.
+using Cuda = GpuStream<false>;
+using Emulated = GpuStream<true>;
+template <class T>
+concept Gpu = std::same_as<T, Cuda> || std::same_as<T, Emulated>;
 
 /// What a backward kernel does with a gradient that may already hold another consumer's share.
 enum class GradMode { kOverwrite, kAccumulate };

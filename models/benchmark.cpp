@@ -8,9 +8,9 @@
 #include <numeric>
 #include <regex>
 
+#include "engine/device_memory.h"
 #include "engine/file.h"
 #include "kernels/conv.h"
-#include "kernels/cpu/peak.h"
 #include "models/kernel_benchmarks.h"
 #include "models/training_step.h"
 
@@ -18,7 +18,7 @@ namespace flowsmith {
 namespace {
 
 constexpr double kShortest = 0.02;  ///< seconds that a measurement takes at least
-constexpr int kMostCalls = 1000;
+constexpr int kMostRuns = 1000;
 constexpr std::size_t kLongestFilter = 1000;
 
 /// Images of noise, and their numbers. The time of a call does not depend on what they show.
@@ -49,39 +49,61 @@ struct ModelState {
 
 void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, ModelSpec spec) {
   const std::string model = architecture_name(spec.architecture);
-  const Flow flow(spec, options.device);
-  const auto add = [&](const std::string& name, int batch, double flops, void (*call)(ModelState&)) {
-    list.push_back({name, model, batch, flops * batch, [spec, device = options.device, batch, call] {
-                      const auto state = std::make_shared<ModelState>(spec, device, batch);
-                      return std::function<void()>([state, call] { call(*state); });
-                    }});
+  const Flow flow(spec);
+  const auto add = [&](const std::string& name, int batch, double flops, void (*call)(ModelState&),
+                       std::size_t (*graph_nodes)(const ModelState&)) {
+    const auto prepare = [spec, device = options.device, batch, call, graph_nodes] {
+      const auto state = std::make_shared<ModelState>(spec, device, batch);
+      return PreparedRun{[state, call] { call(*state); }, 1, [state, graph_nodes] { return graph_nodes(*state); }};
+    };
+    list.push_back({name, model, model, batch, flops * batch, 0, prepare});
   };
   // The two gradients of a convolution cost what it costs itself. The first one's gradient for its input is counted
   // although nobody asks for it: under 0.1 % of the whole.
-  add("train_step", options.batch, 3 * forward_flops(flow, true), [](ModelState& s) {
-    s.step.run(s.images.batch(), {{1, NoisePurpose::kTraining, 0}}, AdamOptions{}, 1.0);
-  });
-  add("score", options.inference_batch, forward_flops(flow, true), [](ModelState& s) {
-    s.flow.log_prob(s.images.batch(), {{1, NoisePurpose::kScoring, 0}});
-  });
-  add("sample", options.inference_batch, forward_flops(flow, false),
-      [](ModelState& s) { s.flow.sample({.count = s.images.batch().n}); });
+  add(
+      "train_step", options.batch, 3 * forward_flops(flow, true),
+      [](ModelState& s) {
+        s.step.run(s.images.batch(), {{1, NoisePurpose::kTraining, 0}}, AdamOptions{}, 1.0);
+      },
+      [](const ModelState& s) { return s.step.graph_nodes(); });
+  add(
+      "score", options.inference_batch, forward_flops(flow, true),
+      [](ModelState& s) {
+        s.flow.log_prob(s.images.batch(), {{1, NoisePurpose::kScoring, 0}});
+      },
+      [](const ModelState& s) { return s.flow.scoring_graph_nodes(); });
+  add(
+      "sample", options.inference_batch, forward_flops(flow, false),
+      [](ModelState& s) { s.flow.sample({.count = s.images.batch().n}); },
+      [](const ModelState& s) { return s.flow.decoding_graph_nodes(); });
 }
 
-/// Seconds of one of `calls` calls.
-double time_calls(const std::function<void()>& call, int calls) {
+/// Seconds of one of `runs` runs.
+double time_runs(Device device, const std::function<void()>& run, int runs) {
+  synchronize(device);
   const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < calls; ++i) call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
+  for (int i = 0; i < runs; ++i) run();
+  synchronize(device);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / runs;
 }
 
 /// A benchmark under way.
 struct Running {
-  std::function<void()> call;
-  int calls = 1;                ///< per measurement
-  double estimate = 0;          ///< seconds of the next measurement, that of the peak included
+  PreparedRun prepared;
+  int runs = 1;                 ///< per measurement
+  double estimate = 0;          ///< seconds of the next measurement, that of the ceilings included
   std::vector<double> seconds;  ///< of one call, per round
 };
+
+Running warm_up(const Benchmark& benchmark, Device device) {
+  Running running{benchmark.prepare(), 1, 0, {}};
+  running.prepared.run();                        // an arena learns here what it has to hold, and moves in the next run
+  if (!is_host(device)) running.prepared.run();  // which captures a graph
+  const double seconds = time_runs(device, running.prepared.run, 1);
+  running.runs = std::clamp(int(std::min(std::ceil(kShortest / seconds), 1.0 * kMostRuns)), 1, kMostRuns);
+  running.estimate = kShortest + running.runs * seconds;
+  return running;
+}
 
 }  // namespace
 
@@ -128,55 +150,69 @@ std::vector<Benchmark> select_benchmarks(const std::vector<Benchmark>& benchmark
   return selected;
 }
 
-double median(std::vector<double> values) {
-  require(!values.empty(), "the median of no values");
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 != 0 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-BenchmarkResult summarise(const Benchmark& benchmark, const std::vector<double>& seconds, int threads,
-                          double peak_gflop_per_s) {
-  BenchmarkResult result{benchmark.name, benchmark.model, benchmark.batch, threads, median(seconds), 0, 0, {}, {}};
+BenchmarkResult summarise(const Benchmark& benchmark, const BenchmarkOptions& options,
+                          const std::vector<double>& seconds, int threads, const Ceilings& ceilings) {
+  BenchmarkResult result;
+  result.name = benchmark.name;
+  result.model = benchmark.model;
+  result.device = device_name(options.device);
+  result.batch = benchmark.batch;
+  result.threads = threads;
+  result.median_s = median(seconds);
   const auto [least, most] = std::minmax_element(seconds.begin(), seconds.end());
   result.min_s = *least;
   result.max_s = *most;
   if (benchmark.flops > 0) {
     result.gflop_per_s = benchmark.flops / result.median_s / 1e9;
-    result.share_of_peak = *result.gflop_per_s / peak_gflop_per_s;
+    result.share_of_peak = *result.gflop_per_s / ceilings.gflop_per_s(options.precision);
+  }
+  if (benchmark.bytes > 0) {
+    result.gb_per_s = benchmark.bytes / result.median_s / 1e9;
+    if (ceilings.copy_gb_per_s > 0) result.share_of_bandwidth = *result.gb_per_s / ceilings.copy_gb_per_s;
   }
   return result;
 }
 
-BenchmarkReport run_benchmarks(const std::vector<Benchmark>& benchmarks, int repeats, int threads,
+BenchmarkReport run_benchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkOptions& options, int repeats,
+                               int threads,
                                const std::function<void(const std::string&, std::optional<double>)>& progress) {
   require(repeats > 0, "--repeats must be 1 or more");
-  std::vector<Running> all;
-  for (const Benchmark& benchmark : benchmarks) {
-    progress("warming up " + benchmark.full_name(), std::nullopt);
-    Running running;
-    running.call = benchmark.prepare();
-    running.call();  // an arena learns here what it has to hold, and moves in the next call
-    const double seconds = time_calls(running.call, 1);
-    running.calls = std::clamp(int(std::min(std::ceil(kShortest / seconds), 1.0 * kMostCalls)), 1, kMostCalls);
-    running.estimate = kShortest + running.calls * seconds;
-    all.push_back(std::move(running));
-  }
-  std::vector<double> peaks;
-  for (int round = 0; round < repeats; ++round) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      double eta = 0;
-      for (std::size_t k = 0; k < all.size(); ++k) eta += all[k].estimate * (repeats - round - (k < i ? 1 : 0));
-      progress("round " + std::to_string(round + 1) + "/" + std::to_string(repeats) + "  " + benchmarks[i].full_name(),
-               eta);
-      peaks.push_back(cpu::measure_fma_peak(kShortest));
-      all[i].seconds.push_back(time_calls(all[i].call, all[i].calls));
-      all[i].estimate = kShortest + all[i].calls * all[i].seconds.back();
+  CeilingMeter meter(options.device);
+  std::vector<std::vector<double>> seconds(benchmarks.size());
+  std::vector<double> graph_nodes(benchmarks.size());
+  std::size_t end = 0;
+  for (std::size_t begin = 0; begin < benchmarks.size(); begin = end) {
+    const std::string& group = benchmarks[begin].group;
+    std::vector<Running> running;
+    for (end = begin; end < benchmarks.size() && benchmarks[end].group == group; ++end) {
+      progress("warming up " + benchmarks[end].full_name(), std::nullopt);
+      running.push_back(warm_up(benchmarks[end], options.device));
+    }
+    for (int round = 0; round < repeats; ++round) {
+      for (std::size_t i = 0; i < running.size(); ++i) {
+        double eta = 0;
+        for (std::size_t k = 0; k < running.size(); ++k) {
+          eta += running[k].estimate * (repeats - round - (k < i ? 1 : 0));
+        }
+        progress(group + ", round " + std::to_string(round + 1) + "/" + std::to_string(repeats) + "  " +
+                     benchmarks[begin + i].full_name(),
+                 eta);
+        Running& r = running[i];
+        meter.measure();
+        const double run = time_runs(options.device, r.prepared.run, r.runs);
+        seconds[begin + i].push_back(run / r.prepared.calls);
+        r.estimate = kShortest + r.runs * run;
+      }
+    }
+    for (std::size_t i = 0; i < running.size(); ++i) {
+      const PreparedRun& prepared = running[i].prepared;
+      graph_nodes[begin + i] = double(prepared.graph_nodes()) / prepared.calls;
     }
   }
-  BenchmarkReport report{median(peaks) / 1e9, {}};
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    report.results.push_back(summarise(benchmarks[i], all[i].seconds, threads, report.peak_gflop_per_s));
+  BenchmarkReport report{meter.ceilings(), {}};
+  for (std::size_t i = 0; i < benchmarks.size(); ++i) {
+    report.results.push_back(summarise(benchmarks[i], options, seconds[i], threads, report.ceilings));
+    if (graph_nodes[i] > 0) report.results.back().graph_nodes = graph_nodes[i];
   }
   return report;
 }
@@ -188,13 +224,17 @@ std::string to_json(const std::vector<BenchmarkResult>& results) {
   for (const BenchmarkResult& r : results) {
     array.push_back({{"name", r.name},
                      {"model", r.model},
+                     {"device", r.device},
                      {"batch", r.batch},
                      {"threads", r.threads},
                      {"median_s", r.median_s},
                      {"min_s", r.min_s},
                      {"max_s", r.max_s},
                      {"gflop_per_s", or_null(r.gflop_per_s)},
-                     {"share_of_peak", or_null(r.share_of_peak)}});
+                     {"share_of_peak", or_null(r.share_of_peak)},
+                     {"gb_per_s", or_null(r.gb_per_s)},
+                     {"share_of_bandwidth", or_null(r.share_of_bandwidth)},
+                     {"graph_nodes", or_null(r.graph_nodes)}});
   }
   return array.dump(2) + "\n";
 }

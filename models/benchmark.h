@@ -1,9 +1,9 @@
 // What flow-bench measures, and how.
 //
-// Every benchmark is warmed up first: its memory is laid out and touched. Then come rounds in which each benchmark is
-// measured once, so that whatever else the machine does meets all of them alike. Calls shorter than 20 ms are repeated
-// until they fill that time; what counts is the time of one call. Before each measurement the multiply-add peak is
-// measured for as long.
+// Benchmarks run in groups: those of one model, then all kernels. A group is warmed up first: its memory is laid out
+// and touched, and on a GPU its graphs are captured. Then come rounds in which each of its benchmarks is measured once,
+// so that whatever else the machine does meets all of them alike. Runs shorter than 20 ms are repeated until they fill
+// that time; what counts is the time of one call. Before each measurement the machine's ceilings are measured.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "models/ceilings.h"
 #include "models/flow.h"
 
 namespace flowsmith {
@@ -18,19 +19,30 @@ namespace flowsmith {
 struct BenchmarkOptions {
   Edition edition = Edition::k2024;
   Device device = Device::kCpu;
-  int batch = 128;           ///< of training steps and kernels
-  int inference_batch = 64;  ///< of scoring and sampling
+  NetPrecision precision = NetPrecision::kFp32;  ///< of the networks on a GPU: which ceiling is theirs
+  int batch = 128;                               ///< of training steps and kernels
+  int inference_batch = 64;                      ///< of scoring and sampling
+};
+
+/// Something ready to run, which owns what it works on.
+struct PreparedRun {
+  std::function<void()> run;
+  int calls = 1;  ///< of what is measured, in each run
+  /// Kernels, copies and fills of the graph that a run replays; 0 if it replays none.
+  std::function<std::size_t()> graph_nodes;
 };
 
 struct Benchmark {
   std::string name;   ///< "train_step"
   std::string model;  ///< "multiscale"; for a kernel the maps it works on, "28x28x32"
+  std::string group;  ///< measured together
   int batch = 0;
   /// Operations of one call: a multiply-add of a convolution counts two, everything else nothing. 0 without
   /// convolutions: there the time goes into memory and exponentials, and a share of the peak would say nothing.
   double flops = 0;
-  /// Makes the inputs and returns the call to measure, which owns them.
-  std::function<std::function<void()>()> prepare;
+  /// What a perfect kernel would move: every input read once, every output written once. 0 for whole models.
+  double bytes = 0;
+  std::function<PreparedRun()> prepare;
 
   std::string full_name() const { return name + "/" + model; }
 };
@@ -47,28 +59,31 @@ std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
 std::vector<Benchmark> select_benchmarks(const std::vector<Benchmark>& benchmarks, const std::string& filter);
 
 struct BenchmarkResult {
-  std::string name, model;
+  std::string name, model, device;
   int batch = 0, threads = 0;
   double median_s = 0, min_s = 0, max_s = 0;  ///< of one call, over the rounds
   std::optional<double> gflop_per_s;          ///< at the median
-  std::optional<double> share_of_peak;        ///< 1 is the peak
+  std::optional<double> share_of_peak;        ///< of the networks' precision; 1 is the peak
+  std::optional<double> gb_per_s;             ///< at the median, of the bytes that a perfect kernel would move
+  /// Of a copy; more than 1 where all fits into a cache. Missing on the host.
+  std::optional<double> share_of_bandwidth;
+  std::optional<double> graph_nodes;  ///< launches per call; missing where no graph is replayed
 };
 
 struct BenchmarkReport {
-  double peak_gflop_per_s = 0;  ///< median of all measurements of the peak
+  Ceilings ceilings;
   std::vector<BenchmarkResult> results;
 };
 
-/// The middle value, or the mean of the two middle ones.
-double median(std::vector<double> values);
-
 /// The result of one benchmark from the seconds of a call in every round.
-BenchmarkResult summarise(const Benchmark& benchmark, const std::vector<double>& seconds, int threads,
-                          double peak_gflop_per_s);
+BenchmarkResult summarise(const Benchmark& benchmark, const BenchmarkOptions& options,
+                          const std::vector<double>& seconds, int threads, const Ceilings& ceilings);
 
-/// Runs on `threads` threads, which the caller has set. `progress(what, eta_seconds)` is called before each
-/// measurement; the ETA is missing while warming up.
-BenchmarkReport run_benchmarks(const std::vector<Benchmark>& benchmarks, int repeats, int threads,
+/// Runs benchmarks made with these options on `threads` threads, which the caller has set. `progress(what,
+/// eta_seconds)` is called before each measurement, with the time that is left for its group; the ETA is missing while
+/// warming up.
+BenchmarkReport run_benchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkOptions& options, int repeats,
+                               int threads,
                                const std::function<void(const std::string&, std::optional<double>)>& progress);
 
 /// An array with one object per result, its fields named as in BenchmarkResult; null where there is no value.

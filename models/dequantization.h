@@ -10,6 +10,14 @@
 
 namespace flowsmith {
 
+/// A batch and its noise in the memory of a flow's device: a pass that reads them can be captured and replayed.
+struct BatchTensors {
+  Tensor images;  ///< u8 (n,h,w,1)
+  Tensor index;   ///< u32 (n)
+  Tensor stream;  ///< the bytes of a NoiseStream
+  Tensor values;  ///< given noise (n,h,w,1) in the type of the path; none: drawn from the stream
+};
+
 class Dequantization {
  public:
   /// Uniform.
@@ -19,12 +27,16 @@ class Dequantization {
 
   /// images u8 (n,h,w,1) and uniform noise u of the same shape -> z of the type of u.
   Var forward(FlowPass& pass, Tensor images, Var u) const;
+  /// The same with the noise of the batch; z has the type `path`.
+  Var forward(FlowPass& pass, const BatchTensors& batch, DType path) const;
 
   bool variational() const { return !couplings_.empty(); }
   const std::vector<std::unique_ptr<CouplingLayer>>& couplings() const { return couplings_; }
   std::string description() const;
 
  private:
+  Var shape_noise(FlowPass& pass, Tensor images, Var v) const;
+
   std::vector<std::unique_ptr<CouplingLayer>> couplings_;
 };
 

@@ -60,6 +60,8 @@ class Flow {
   /// A new flow whose parameters are all zero but for allocation; call initialize() or load weights. `network_type` f64
   /// is for gradient checks on Device::kReference. Throws Error for a spec that is not valid.
   explicit Flow(ModelSpec spec, Device device = Device::kCpu, DType network_type = DType::kF32);
+  ~Flow();
+  Flow(Flow&&) noexcept;
 
   /// PyTorch's default initial weights, drawn from the seed.
   void initialize(std::uint64_t seed) { parameters_.initialize(seed); }
@@ -93,6 +95,11 @@ class Flow {
   std::vector<std::uint8_t> decode(const Latents& latents, int n);
   std::vector<std::uint8_t> sample(const SampleOptions& options);
 
+  /// Kernels, copies and fills of the captured pass of log_prob(), and of decode() and sample(); 0 where nothing is
+  /// captured.
+  std::size_t scoring_graph_nodes() const;
+  std::size_t decoding_graph_nodes() const;
+
   // --- one pass on a tape, for training and tools ---
 
   struct Pass {
@@ -100,7 +107,12 @@ class Flow {
     Var z;                        ///< final latent
     std::vector<Tensor> latents;  ///< of the splits, if asked for
   };
-  /// `path` is the type of z. Throws Error if the batch is empty.
+  /// Memory for a batch of n images, of the arena's device, which must be that of the flow. `path` is the type of z.
+  BatchTensors new_batch(Arena& arena, int n, DType path, bool given_noise) const;
+  /// Fills it.
+  void upload_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const;
+  Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const;
+  /// All three at once. Throws Error if the batch is empty.
   Pass forward(Tape& tape, ImageBatch batch, DequantizationNoise noise, DType path, bool keep_latents) const;
 
   /// Where a forward pass first meets a value that is not finite: "layer flows.3 (squeeze), image 17"; nothing if
@@ -143,8 +155,14 @@ class Flow {
 
   /// Calls visit(layer number, z, logdet) after each layer.
   template <class Visit>
-  Pass run_forward(Tape& tape, ImageBatch batch, DequantizationNoise noise, DType path, bool keep_latents,
-                   Visit&& visit) const;
+  Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, Visit&& visit) const;
+
+  // models/flow_inference.cpp: passes of one batch size
+  struct Scoring;
+  struct Decoding;
+  Scoring& scoring(int n, bool given_noise);
+  Decoding& decoding(int n);
+  void run_decoding(Decoding& pass, std::uint8_t* images);
 
   ModelSpec spec_;
   Parameters parameters_;
@@ -152,7 +170,9 @@ class Flow {
   std::vector<std::unique_ptr<Bijector>> layers_;  ///< after the dequantization
   int split_count_ = 0;
   int inference_batch_ = 64;
-  std::unique_ptr<Tape> tape_;  ///< for the calls without gradients
+  std::unique_ptr<Tape> tape_;  ///< for passes that are not repeated
+  std::unique_ptr<Scoring> scoring_;
+  std::unique_ptr<Decoding> decoding_;
 };
 
 }  // namespace flowsmith

@@ -35,7 +35,7 @@ class FlowExample {
     tape.start(true);
     tape.backward(record_loss(tape).front());
     std::vector<std::vector<double>> gradients;
-    for (const CheckedInput& input : inputs()) gradients.push_back(to_doubles(input.grad));
+    for (const CheckedInput& input : inputs()) gradients.push_back(to_doubles(input.grad, flow_.device()));
     return gradients;
   }
 
@@ -94,11 +94,13 @@ std::vector<GradientCase> flow_float_cases(Device device) {
   return cases;
 }
 
-std::vector<GradientCase> all_gradient_cases() {
-  std::vector<GradientCase> all;
-  for (const auto& cases :
-       {op_difference_cases(), flow_difference_cases(), op_float_cases(Device::kCpu), flow_float_cases(Device::kCpu)}) {
-    all.insert(all.end(), cases.begin(), cases.end());
+std::vector<GradientCase> all_gradient_cases(Device device) {
+  std::vector<GradientCase> all = op_difference_cases();
+  const auto add = [&](const std::vector<GradientCase>& cases) { all.insert(all.end(), cases.begin(), cases.end()); };
+  add(flow_difference_cases());
+  if (device != Device::kReference) {
+    add(op_float_cases(device));
+    add(flow_float_cases(device));
   }
   return all;
 }

@@ -13,8 +13,8 @@ std::vector<GradientCase> flow_difference_cases();
 /// The same loss and gradients in f32 on `device` against f64 on Device::kReference, bound kFloatFlowGradientBound.
 std::vector<GradientCase> flow_float_cases(Device device);
 
-/// op_difference_cases, flow_difference_cases, and the float cases of each device but the reference.
-std::vector<GradientCase> all_gradient_cases();
+/// op_difference_cases, flow_difference_cases, and the float cases of `device`, if it is not the reference itself.
+std::vector<GradientCase> all_gradient_cases(Device device);
 
 /// Initial parameters moved by random numbers in [-0.05, 0.05]: new flows are the identity, with last convolutions that
 /// are zero and hide the gradients of all others. The same values in f32 and f64.

@@ -1,9 +1,11 @@
 #include "models/kernel_benchmarks.h"
 
 #include <cmath>
-#include <cstring>
 #include <memory>
 
+#include "engine/device_memory.h"
+#include "engine/dispatch.h"
+#include "engine/replay.h"
 #include "kernels/coupling.h"
 #include "kernels/dequantization.h"
 #include "kernels/gated_block.h"
@@ -18,30 +20,48 @@ namespace {
 /// The tensors of one benchmark.
 class Memory {
  public:
+  explicit Memory(Device device) : arena_(device) {}
+
   /// Zeros: outputs, and inputs whose values do not matter.
   template <class T>
   T* zeros(std::size_t size) {
     void* const data = arena_.allocate(size * sizeof(T));
-    std::memset(data, 0, size * sizeof(T));
+    fill_zero(arena_.device(), data, size * sizeof(T));
     return static_cast<T*>(data);
   }
 
-  float* normal(std::size_t size, double scale = 1) {
-    float* const data = zeros<float>(size);
-    const std::uint32_t image = 0;
-    normal_noise(data, &image, NoiseStream{1}, scale, 1, size, Cpu{});
+  template <class T>
+  T* copy(const std::vector<T>& values) {
+    T* const data = zeros<T>(values.size());
+    upload(arena_.device(), data, values.data(), values.size() * sizeof(T));
     return data;
+  }
+
+  float* normal(std::size_t size, double scale = 1) {
+    std::vector<float> values(size);
+    normal_noise(values.data(), &kImage, NoiseStream{1}, scale, 1, size, Cpu{});
+    return copy(values);
   }
 
   float* uniform(std::size_t size) {
-    float* const data = zeros<float>(size);
-    const std::uint32_t image = 0;
-    uniform_noise(data, &image, NoiseStream{1}, 1, size, Cpu{});
-    return data;
+    std::vector<float> values(size);
+    uniform_noise(values.data(), &kImage, NoiseStream{1}, 1, size, Cpu{});
+    return copy(values);
   }
 
  private:
+  static constexpr std::uint32_t kImage = 0;
+
   Arena arena_;
+};
+
+/// Calls that a GPU replays as one graph: a kernel of some microseconds is shorter than its launch by the host.
+constexpr int kGraphCalls = 10;
+
+/// What one call does at least: operations of convolutions, and floats read and written.
+struct Work {
+  double flops = 0;
+  double floats = 0;
 };
 
 class KernelList {
@@ -53,15 +73,23 @@ class KernelList {
 
   /// make(memory, stream) fills the memory and returns the call.
   template <class Make>
-  void add(const std::string& name, const std::string& model, double flops, Make make) {
+  void add(const std::string& name, const std::string& model, Work work, Make make) {
     const auto prepare = [make, device = options_.device] {
-      const auto memory = std::make_shared<Memory>();
-      std::function<void()> call;
-      dispatch_path(device, DType::kF32,
-                    [&](auto stream, auto) { call = [memory, run = make(*memory, stream)] { run(); }; });
-      return call;
+      const auto memory = std::make_shared<Memory>(device);
+      const auto replay = std::make_shared<Replay>(device);
+      const int calls = is_host(device) ? 1 : kGraphCalls;
+      std::function<void()> run;
+      dispatch_path(device, DType::kF32, [&](auto stream, auto) {
+        run = [memory, replay, calls, call = make(*memory, stream)] {
+          replay->run([] {},
+                      [&] {
+                        for (int i = 0; i < calls; ++i) call();
+                      });
+        };
+      });
+      return PreparedRun{run, calls, [replay] { return replay->node_count(); }};
     };
-    list_.push_back({name, model, batch(), flops, prepare});
+    list_.push_back({name, model, "kernels", batch(), work.flops, sizeof(float) * work.floats, prepare});
   }
 
  private:
@@ -78,6 +106,7 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
   const double flops = s.conv3().flops() + s.conv1().flops();
   const std::size_t size = s.map().size();
   const std::size_t weight3_size = s.conv3().weight_size(), weight1_size = s.conv1().weight_size();
+  const double map = double(size), weights_size = double(weight3_size + weight1_size + 5 * s.c);
   const auto make_weights = [=](Memory& memory) {
     return GatedBlockWeights<float>{memory.normal(weight3_size, kWeightScale),
                                     memory.normal(s.c),
@@ -86,14 +115,16 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
                                     memory.normal(s.c),
                                     memory.normal(s.c)};
   };
-  list.add("gated_block_forward", model, flops, [=](Memory& memory, auto stream) {
+  // In: x. Out: y, and h and vg for backward.
+  list.add("gated_block_forward", model, {flops, 5 * map + weights_size}, [=](Memory& memory, auto stream) {
     const auto weights = make_weights(memory);
     float* const x = memory.normal(size);
     float* const y = memory.zeros<float>(size);
     const GatedBlockSaved<float> saved{memory.zeros<float>(size), memory.zeros<float>(2 * size)};
     return [=] { gated_block_forward(y, saved, x, weights, s, stream); };
   });
-  list.add("gated_block_backward", model, 2 * flops, [=](Memory& memory, auto stream) {
+  // In: dy, x, h, vg. Out: dx.
+  list.add("gated_block_backward", model, {2 * flops, 6 * map + 2 * weights_size}, [=](Memory& memory, auto stream) {
     const auto weights = make_weights(memory);
     const auto grad = [&](std::size_t n) { return Grad<float>{memory.zeros<float>(n)}; };
     const GatedBlockGrads<float> grads{grad(weight3_size), grad(s.c), grad(weight1_size),
@@ -107,30 +138,35 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
 }
 
 void add_conv(KernelList& list, const std::string& name, const std::string& model, ConvShape s) {
-  list.add(name + "_forward", model, s.flops(), [=](Memory& memory, auto stream) {
+  const double in = double(s.x().size()), out = double(s.y().size()), weights_size = double(s.weight_size() + s.c_out);
+  list.add(name + "_forward", model, {s.flops(), in + out + weights_size}, [=](Memory& memory, auto stream) {
     const float* const x = memory.normal(s.x().size());
     const float* const weight = memory.normal(s.weight_size(), kWeightScale);
     const float* const bias = memory.normal(s.c_out);
     float* const y = memory.zeros<float>(s.y().size());
     return [=] { conv_forward(y, x, weight, bias, s, stream); };
   });
-  list.add(name + "_backward", model, 2 * s.flops(), [=](Memory& memory, auto stream) {
-    const float* const x = memory.normal(s.x().size());
-    const float* const dy = memory.normal(s.y().size());
-    const float* const weight = memory.normal(s.weight_size(), kWeightScale);
-    const Grad<float> dx{memory.zeros<float>(s.x().size())};
-    const Grad<float> dweight{memory.zeros<float>(s.weight_size())};
-    const Grad<float> dbias{memory.zeros<float>(s.c_out)};
-    return [=] {
-      conv_backward_data(dx, dy, x, weight, s, stream);
-      conv_backward_weights(dweight, dbias, dy, x, s, stream);
-    };
-  });
+  // In: dy, x. Out: dx.
+  list.add(name + "_backward", model, {2 * s.flops(), 2 * in + out + 2 * weights_size},
+           [=](Memory& memory, auto stream) {
+             const float* const x = memory.normal(s.x().size());
+             const float* const dy = memory.normal(s.y().size());
+             const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+             const Grad<float> dx{memory.zeros<float>(s.x().size())};
+             const Grad<float> dweight{memory.zeros<float>(s.weight_size())};
+             const Grad<float> dbias{memory.zeros<float>(s.c_out)};
+             return [=] {
+               conv_backward_data(dx, dy, x, weight, s, stream);
+               conv_backward_weights(dweight, dbias, dy, x, s, stream);
+             };
+           });
 }
 
 void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
   const Mask mask{kind};
-  list.add("coupling_forward", map_name(s), 0, [=](Memory& memory, auto stream) {
+  const double map = double(s.size());
+  // In: z, st. Out: z.
+  list.add("coupling_forward", map_name(s), {0, 4 * map}, [=](Memory& memory, auto stream) {
     const float* const z = memory.normal(s.size());
     const float* const st = memory.normal(2 * s.size());
     const float* const scaling = memory.zeros<float>(s.c);
@@ -138,7 +174,8 @@ void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
     double* const logdet = memory.zeros<double>(s.n);
     return [=] { coupling_forward(z_out, logdet, z, st, scaling, s, mask, stream); };
   });
-  list.add("coupling_backward", map_name(s), 0, [=](Memory& memory, auto stream) {
+  // In: dz, z, st. Out: dz, dst.
+  list.add("coupling_backward", map_name(s), {0, 7 * map}, [=](Memory& memory, auto stream) {
     const float* const z = memory.normal(s.size());
     const float* const dz_out = memory.normal(s.size());
     const float* const st = memory.normal(2 * s.size());
@@ -152,12 +189,20 @@ void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
 
 void add_path(KernelList& list) {
   const MapShape image{list.batch(), 28, 28, 1};
-  list.add("uniform_noise", map_name(image), 0, [=](Memory& memory, auto stream) {
+  const double size = double(image.size());
+  list.add("uniform_noise", map_name(image), {0, size}, [=](Memory& memory, auto stream) {
     float* const u = memory.zeros<float>(image.size());
     const std::uint32_t* const index = memory.zeros<std::uint32_t>(image.n);
-    return [=] { uniform_noise(u, index, NoiseStream{1}, image.n, image.image_size(), stream); };
+    const auto* const noise = memory.copy(std::vector{NoiseStream{1}});
+    return [=] {
+      if constexpr (Gpu<decltype(stream)>) {
+        uniform_noise(u, index, noise, image.n, image.image_size(), stream);
+      } else {
+        uniform_noise(u, index, *noise, image.n, image.image_size(), stream);
+      }
+    };
   });
-  list.add("dequantize", map_name(image), 0, [=](Memory& memory, auto stream) {
+  list.add("dequantize", map_name(image), {0, 2.25 * size}, [=](Memory& memory, auto stream) {
     const float* const u = memory.uniform(image.size());
     const std::uint8_t* const pixels = memory.zeros<std::uint8_t>(image.size());
     float* const z = memory.zeros<float>(image.size());
@@ -167,13 +212,13 @@ void add_path(KernelList& list) {
   add_coupling(list, image, MaskKind::kCheckerboard);
   add_coupling(list, {list.batch(), 14, 14, 4}, MaskKind::kChannel);
   add_coupling(list, {list.batch(), 7, 7, 8}, MaskKind::kChannel);
-  list.add("squeeze", map_name(image), 0, [=](Memory& memory, auto stream) {
+  list.add("squeeze", map_name(image), {0, 2 * size}, [=](Memory& memory, auto stream) {
     const float* const in = memory.normal(image.size());
     float* const out = memory.zeros<float>(image.size());
     return [=] { squeeze_forward(out, in, image, stream); };
   });
   const MapShape squeezed{list.batch(), 14, 14, 4};
-  list.add("split", map_name(squeezed), 0, [=](Memory& memory, auto stream) {
+  list.add("split", map_name(squeezed), {0, 1.5 * double(squeezed.size())}, [=](Memory& memory, auto stream) {
     const float* const z = memory.normal(squeezed.size());
     float* const kept = memory.zeros<float>(squeezed.size() / 2);
     double* const logp = memory.zeros<double>(squeezed.n);
@@ -184,15 +229,24 @@ void add_path(KernelList& list) {
 void add_adam(KernelList& list) {
   for (const Architecture architecture : {Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale}) {
     const ModelSpec spec{architecture, list.edition()};
-    list.add("adam", architecture_name(architecture), 0, [=](Memory& memory, auto stream) {
-      const std::size_t size = Flow(spec).parameters().element_count();
+    const std::size_t size = Flow(spec).parameters().element_count();
+    // The norm reads the gradient; the step reads it again, and reads and writes the parameter and two moments.
+    list.add("adam", architecture_name(architecture), {0, 8 * double(size)}, [=](Memory& memory, auto stream) {
       float* const param = memory.normal(size);
       float* const m = memory.zeros<float>(size);
       float* const v = memory.zeros<float>(size);
       const float* const grad = memory.normal(size);
+      double* const square = memory.zeros<double>(1);
+      const double* const loss = memory.zeros<double>(1);
+      const AdamInputs* const inputs = memory.copy(std::vector{AdamInputs{{}, 1, 1.0}});
       return [=] {
-        const double norm = std::sqrt(squared_norm(grad, size, stream));
-        adam_step(param, m, v, grad, clip_factor(norm, 1), 1, AdamOptions{}, size, stream);
+        if constexpr (Gpu<decltype(stream)>) {
+          squared_norm(square, grad, size, stream);
+          adam_step(param, m, v, grad, square, loss, inputs, size, stream);
+        } else {
+          const double norm = std::sqrt(squared_norm(grad, size, stream));
+          adam_step(param, m, v, grad, clip_factor(norm, 1), 1, AdamOptions{}, size, stream);
+        }
       };
     });
   }

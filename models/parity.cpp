@@ -18,14 +18,13 @@ const NamedTensor& required(const SafetensorsFile& file, const std::string& name
 }
 
 /// NHWC -> NCHW.
-std::vector<float> channels_first(const Tensor& z) {
-  const MapShape map = z.map();
-  const float* const in = z.data<float>();
+std::vector<float> channels_first(const std::vector<double>& in, MapShape map) {
   std::vector<float> out(map.size());
   for (int n = 0; n < map.n; ++n) {
     for (std::size_t p = 0; p < map.pixels(); ++p) {
       for (int c = 0; c < map.c; ++c) {
-        out[(std::size_t(n) * map.c + c) * map.pixels() + p] = in[(std::size_t(n) * map.pixels() + p) * map.c + c];
+        out[(std::size_t(n) * map.c + c) * map.pixels() + p] =
+            float(in[(std::size_t(n) * map.pixels() + p) * map.c + c]);
       }
     }
   }
@@ -77,8 +76,8 @@ SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, De
     loss.push_back(float(result.bits_per_dim));
     grad_norm.push_back(float(result.gradient_norm));
     if (s == 0) {
-      const MapShape z = step.final_latent().map();
-      const std::vector<float> values = channels_first(step.final_latent());
+      const MapShape z = step.final_latent_shape();
+      const std::vector<float> values = channels_first(step.final_latent(), z);
       z_final = NamedTensor::of<float>("z.final", {z.n, z.c, z.h, z.w}, values);
     }
     on_step(s + 1, steps);

@@ -5,19 +5,21 @@
 #include "engine/file.h"
 #include "kernels/cpu/peak.h"
 #include "models/benchmark.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
 
 constexpr const char* kDescription =
     "Measures training, scoring, sampling and single kernels.\n\n"
-    "All selected benchmarks are warmed up and stay in memory (6 GB at the default batch); then they take turns, and\n"
-    "the table shows the median call over the rounds, the fastest and the slowest. GFLOP/s counts the multiply-adds\n"
-    "of convolutions as two operations and nothing else; a training step counts as three forward passes. The peak\n"
-    "is measured between the others: multiply-adds on registers, on as many threads. Kernels without convolutions\n"
-    "have no such figure: '-' in the table, null in the JSON file.\n";
+    "The benchmarks of one model, and then all kernels, are warmed up and take turns; the table shows the median call\n"
+    "over the rounds, the fastest and the slowest. Operations are the multiply-adds of convolutions, each counting\n"
+    "two, and nothing else; a training step counts as three forward passes. GB/s counts what a perfect kernel would\n"
+    "move: every input read once, every output written once. The ceilings are measured between the others:\n"
+    "multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A kernel whose\n"
+    "tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call. What does not\n"
+    "apply is '-' in the table and null in the JSON file.\n";
 
 /// "train_step, score, ...": every name once.
 std::string benchmark_names() {
@@ -30,26 +32,54 @@ std::string benchmark_names() {
   return names;
 }
 
+/// A number in a table, or '-'.
+std::string cell(std::optional<double> value, const char* format) {
+  if (!value) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, format, *value);
+  return text;
+}
+
+std::string percent(std::optional<double> share) {
+  return cell(share ? std::optional(100 * *share) : std::nullopt, "%.1f %%");
+}
+
 void print_table(const BenchmarkReport& report) {
   std::size_t width = 0;
   for (const BenchmarkResult& r : report.results) width = std::max(width, r.name.size() + r.model.size() + 1);
-  std::printf("%-*s %6s %12s %12s %12s %9s %8s\n", int(width), "benchmark", "batch", "median, ms", "min, ms", "max, ms",
-              "GFLOP/s", "of peak");
+  std::printf("%-*s %6s %12s %12s %12s %9s %8s %8s %8s %8s\n", int(width), "benchmark", "batch", "median, ms",
+              "min, ms", "max, ms", "GFLOP/s", "of peak", "GB/s", "of copy", "launches");
   for (const BenchmarkResult& r : report.results) {
-    std::printf("%-*s %6d %12.3f %12.3f %12.3f ", int(width), (r.name + "/" + r.model).c_str(), r.batch,
-                r.median_s * 1e3, r.min_s * 1e3, r.max_s * 1e3);
-    if (r.gflop_per_s && r.share_of_peak) {
-      std::printf("%9.1f %6.1f %%\n", *r.gflop_per_s, 100 * *r.share_of_peak);
-    } else {
-      std::printf("%9s %8s\n", "-", "-");
-    }
+    std::printf("%-*s %6d %12.3f %12.3f %12.3f %9s %8s %8s %8s %8s\n", int(width), (r.name + "/" + r.model).c_str(),
+                r.batch, r.median_s * 1e3, r.min_s * 1e3, r.max_s * 1e3, cell(r.gflop_per_s, "%.1f").c_str(),
+                percent(r.share_of_peak).c_str(), cell(r.gb_per_s, "%.1f").c_str(),
+                percent(r.share_of_bandwidth).c_str(), cell(r.graph_nodes, "%.0f").c_str());
+  }
+}
+
+/// What the machine is, and what it can do at most.
+void print_header(const BenchmarkOptions& which, const std::string& nets, int threads, const Ceilings& ceilings,
+                  int repeats) {
+  const std::string rounds = "median of " + std::to_string(repeats) + " round" + (repeats == 1 ? "" : "s");
+  if (is_host(which.device)) {
+    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n\n",
+                device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
+                ceilings.fp32_gflop_per_s, rounds.c_str());
+  } else {
+    std::printf(
+        "device %s, networks in %s, %s\n"
+        "measured peaks: multiply-add %.0f GFLOP/s (fp32), mma.sync %.0f (tf32) and %.0f (bf16), copy %.0f GB/s\n\n",
+        describe_device(which.device).c_str(), nets.c_str(), rounds.c_str(), ceilings.fp32_gflop_per_s,
+        ceilings.tf32_gflop_per_s, ceilings.bf16_gflop_per_s, ceilings.copy_gb_per_s);
   }
 }
 
 int bench(const cxxopts::ParseResult& options) {
   BenchmarkOptions which;
   which.edition = parse_edition(options["edition"].as<std::string>());
-  which.device = parse_device(options["device"].as<std::string>());
+  which.device = device_from(options);
+  const std::string nets = options["nets"].as<std::string>();
+  which.precision = parse_precision(nets);
   which.batch = options["batch"].as<int>();
   if (options.count("batch") > 0) which.inference_batch = which.batch;
   if (which.batch < 1) throw Error("--batch must be 1 or more");
@@ -65,14 +95,11 @@ int bench(const cxxopts::ParseResult& options) {
   std::optional<ProgressLine> line;
   if (isatty(fileno(stderr))) line.emplace(stderr);
   const BenchmarkReport report =
-      run_benchmarks(selected, repeats, threads, [&](const std::string& what, std::optional<double> eta) {
-        if (line) line->show(what + (eta ? ", ETA " + clock_text(*eta) : ""), true);
+      run_benchmarks(selected, which, repeats, threads, [&](const std::string& what, std::optional<double> eta) {
+        if (line) line->show(what + (eta ? ", " + clock_text(*eta) + " left of this group" : ""), true);
       });
   line.reset();
-  std::printf(
-      "device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, median of %d round%s\n\n",
-      device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
-      report.peak_gflop_per_s, repeats, repeats == 1 ? "" : "s");
+  print_header(which, nets, threads, report.ceilings, repeats);
   print_table(report);
   if (json) {
     json->write(to_json(report.results));
@@ -93,12 +120,10 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value(""))
       ("batch", "Images per call; scoring and sampling take 64 unless this option is given",
        cxxopts::value<int>()->default_value("128"))
-      ("threads", "0: one per core; the reference device always uses one",
-       cxxopts::value<int>()->default_value("0"))
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("cpu"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on
+  add_device_options(options, "cpu");
   return run_tool("flow bench", options, argc, argv, bench);
 }

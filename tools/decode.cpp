@@ -1,8 +1,8 @@
 // flow-decode: all latents of a flow back to images.
 #include "data/npy.h"
 #include "models/latents_file.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -13,8 +13,7 @@ int decode(const cxxopts::ParseResult& options) {
   for (const char* const name : {"weights", "latents", "out"}) {
     if (options.count(name) == 0) throw Error("--" + std::string(name) + " is missing: name a file");
   }
-  set_thread_count(options["threads"].as<int>());
-  Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
+  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
   const std::string path = options["latents"].as<std::string>();
   const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
   const std::string out = options["out"].as<std::string>();
@@ -48,9 +47,8 @@ int main(int argc, char** argv) {
   options.add_options()
       ("weights", "Weight file that made the latents", cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("out", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>());
   // clang-format on
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow decode", options, argc, argv, flowsmith::decode);
 }

@@ -4,8 +4,8 @@
 #include "data/npy.h"
 #include "models/evaluation.h"
 #include "models/latents_file.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -47,8 +47,7 @@ int encode(const cxxopts::ParseResult& options) {
   if (options.count("weights") == 0) throw Error("--weights is missing: name a weight file");
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
   if (options.count("images") > 0 && options.count("split") > 0) throw Error("give --images or --split, not both");
-  set_thread_count(options["threads"].as<int>());
-  Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
+  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
   const Images images = options.count("images") > 0 ? images_of_array(options["images"].as<std::string>(), flow)
                                                     : images_of_dataset(options, flow);
   const std::string out = options["out"].as<std::string>();
@@ -90,9 +89,8 @@ int main(int argc, char** argv) {
       ("offset", "Leave out this many images of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("seed", "Of the noise, and of the split into train and val: that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());
   // clang-format on
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow encode", options, argc, argv, flowsmith::encode);
 }

@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "models/evaluation.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -82,8 +82,7 @@ int eval(const cxxopts::ParseResult& options) {
   if (samples < 1) throw Error("--importance-samples must be 1 or more");
   if (options["batch-size"].as<int>() < 1) throw Error("--batch-size must be 1 or more");
   parse_subset(split);
-  const Device device = parse_device(options["device"].as<std::string>());
-  set_thread_count(options["threads"].as<int>());
+  const Device device = device_from(options);
   const std::string json = options["json"].as<std::string>();
   if (!json.empty()) require_writable(json);
   const Dataset dataset = load_dataset(options["data"].as<std::string>());
@@ -113,9 +112,8 @@ int main(int argc, char** argv) {
       ("batch-size", "Images per pass", cxxopts::value<int>()->default_value("64"))
       ("seed", "Of the noise, and of the split into train and val: that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow eval", options, argc, argv, flowsmith::eval);
 }

@@ -4,7 +4,7 @@
 #include <chrono>
 
 #include "models/gradient_suite.h"
-#include "tools/tool.h"
+#include "tools/device_options.h"
 
 namespace flowsmith {
 namespace {
@@ -12,8 +12,8 @@ namespace {
 /// Cases with more inputs than this (the parameters of a flow) print only the worst one and what failed.
 constexpr std::size_t kMostRows = 10;
 
-std::vector<GradientCase> selected_cases(const std::string& filter) {
-  std::vector<GradientCase> cases = all_gradient_cases();
+std::vector<GradientCase> selected_cases(Device device, const std::string& filter) {
+  std::vector<GradientCase> cases = all_gradient_cases(device);
   std::erase_if(cases, [&](const GradientCase& c) { return c.name.find(filter) == std::string::npos; });
   if (cases.empty()) throw Error("no check has '" + filter + "' in its name: run without --filter to see all names");
   return cases;
@@ -49,7 +49,7 @@ std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs) {
 }
 
 int gradcheck(const cxxopts::ParseResult& options) {
-  const std::vector<GradientCase> cases = selected_cases(options["filter"].as<std::string>());
+  const std::vector<GradientCase> cases = selected_cases(device_from(options), options["filter"].as<std::string>());
   const auto start = std::chrono::steady_clock::now();
   std::printf("%-56s %-40s %7s %9s %8s  %s\n", "Op", "Input", "Size", "Error", "Bound", "Verdict");
   std::size_t inputs = 0, failures = 0;
@@ -71,12 +71,14 @@ int gradcheck(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options("flow gradcheck",
-                           "Checks every gradient: ops and whole flows in f64 against finite differences, and the fast "
-                           "devices in f32 against the f64 reference. Exit code 1 if any is wrong.\n");
+  cxxopts::Options options(
+      "flow gradcheck",
+      "Checks every gradient: ops and whole flows in f64 against finite differences, and those that "
+      "--device computes in f32 against the f64 reference. Exit code 1 if any is wrong.\n");
   options.add_options()("filter",
                         "Run the checks that have this text in their name, e.g. conv, 'coupling channel', flow, "
                         "'cpu f32'",
                         cxxopts::value<std::string>()->default_value(""));
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow gradcheck", options, argc, argv, flowsmith::gradcheck);
 }

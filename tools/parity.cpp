@@ -1,8 +1,8 @@
 // flow-parity: replays training steps on given inputs, to hold the engine against another.
 #include "models/parity.h"
 
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -11,15 +11,13 @@ int parity(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
     throw Error("two files are needed: flow parity IN.safetensors OUT.safetensors");
   }
-  set_thread_count(options["threads"].as<int>());
   const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
   require_writable(out);
   CountProgress progress("replaying step", 1);
-  const SafetensorsFile result =
-      replay(read_safetensors(in), in, parse_device(options["device"].as<std::string>()), [&](int done, int steps) {
-        progress.set_total(steps);
-        progress.update(done);
-      });
+  const SafetensorsFile result = replay(read_safetensors(in), in, device_from(options), [&](int done, int steps) {
+    progress.set_total(steps);
+    progress.update(done);
+  });
   write_safetensors(out, result);
   std::printf("%zu steps replayed: %s\n", result.find("loss")->as<float>().size(), out.c_str());
   return 0;
@@ -38,10 +36,9 @@ int main(int argc, char** argv) {
   // clang-format off
   options.add_options()
       ("in", "Input file", cxxopts::value<std::string>())
-      ("out", "Output file", cxxopts::value<std::string>())
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"));
+      ("out", "Output file", cxxopts::value<std::string>());
   // clang-format on
+  flowsmith::add_device_options(options);
   options.parse_positional({"in", "out"});
   options.positional_help("IN.safetensors OUT.safetensors");
   return flowsmith::run_tool("flow parity", options, argc, argv, flowsmith::parity);

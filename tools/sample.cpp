@@ -2,8 +2,8 @@
 #include "data/npy.h"
 #include "data/png.h"
 #include "models/flow.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -16,8 +16,7 @@ int sample(const cxxopts::ParseResult& options) {
     throw Error("--weights is missing: name a weight file, e.g. best.safetensors of a run");
   const int count = options["n"].as<int>();
   if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
-  set_thread_count(options["threads"].as<int>());
-  Flow flow = Flow::load(options["weights"].as<std::string>(), parse_device(options["device"].as<std::string>()));
+  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
   SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
                       .temperature = options["temperature"].as<Real>().value};
   const MapShape shape = flow.image_shape(count);
@@ -66,9 +65,8 @@ int main(int argc, char** argv) {
       ("npy", "Also write the samples to this array (uint8, n x height x width)",
        cxxopts::value<std::string>()->default_value(""))
       ("columns", "Samples per row of the picture", cxxopts::value<int>()->default_value("8"))
-      ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"))
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"));
+      ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow sample", options, argc, argv, flowsmith::sample);
 }

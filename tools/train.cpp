@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "models/training_run.h"
+#include "tools/device_options.h"
 #include "tools/progress.h"
-#include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
@@ -105,8 +105,7 @@ void print_score(const char* name, const Score& score) {
 }
 
 int train(const cxxopts::ParseResult& options) {
-  const Device device = parse_device(options["device"].as<std::string>());
-  const int threads = set_thread_count(options["threads"].as<int>());
+  const Device device = device_from(options);
   const bool resume = options["resume"].as<bool>();
   RunConfig config = config_of_options(options);
   const std::string out = options["out"].as<std::string>();
@@ -120,10 +119,9 @@ int train(const cxxopts::ParseResult& options) {
   }
 
   const TrainingOptions& t = config.training;
-  std::printf("training %s (edition %s) on %s, device %s, %d thread%s, batch %d, seed %llu\n",
+  std::printf("training %s (edition %s) on %s, batch %d, seed %llu, device %s\n",
               architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), config.data.c_str(),
-              device_name(device).c_str(), threads, threads == 1 ? "" : "s", t.batch_size,
-              static_cast<unsigned long long>(t.seed));
+              t.batch_size, static_cast<unsigned long long>(t.seed), describe_device(device).c_str());
   std::fflush(stdout);
   install_signal_handlers();
   Console console;
@@ -169,12 +167,11 @@ int main(int argc, char** argv) {
       ("clip-norm", "Largest norm of the gradient; 0: no clipping", cxxopts::value<Real>()->default_value("1.0"))
       ("seed", "Of weights, data order, noise and the validation split",
        cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("threads", "0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("device", "auto, cpu or reference", cxxopts::value<std::string>()->default_value("auto"))
       ("out", "Folder of the run (default: runs/MODEL, numbered if it is taken)",
        cxxopts::value<std::string>()->default_value(""))
       ("resume", "Go on with the run in --out (default: the newest of runs/MODEL)",
        cxxopts::value<bool>()->default_value("false"));
   // clang-format on
+  flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow train", options, argc, argv, flowsmith::train);
 }

@@ -5,18 +5,9 @@
 #include <algorithm>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/prior_math.h"
 
 namespace flowsmith {
-namespace {
-
-/// log(2 pi) / 2.
-constexpr double kHalfLog2Pi = 0.918938533204672741780;
-
-double log_density(double sum_of_squares, std::size_t elements) {
-  return -sum_of_squares / 2 - double(elements) * kHalfLog2Pi;
-}
-
-}  // namespace
 
 template <class T>
 void gaussian_log_density_forward(double* logp, const T* z, int n, std::size_t per_image, Cpu) {
@@ -24,7 +15,7 @@ void gaussian_log_density_forward(double* logp, const T* z, int n, std::size_t p
   for (int i = 0; i < n; ++i) {
     double sum = 0;
     for (std::size_t j = i * per_image; j < (i + 1) * per_image; ++j) sum += double(z[j]) * z[j];
-    logp[i] += log_density(sum, per_image);
+    logp[i] += standard_normal_log_density(sum, per_image);
   }
 }
 
@@ -51,7 +42,7 @@ void split_forward(T* kept, T* latent, double* logp, const T* z, MapShape shape,
       if (latent) std::copy(second, first + c, latent + p * c_latent);
       for (int k = 0; k < c_latent; ++k) sum += double(second[k]) * second[k];
     }
-    logp[n] += log_density(sum, pixels * c_latent);
+    logp[n] += standard_normal_log_density(sum, pixels * c_latent);
   }
 }
 

@@ -2,7 +2,8 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "kernels/optimizer_math.h"
 
 namespace flowsmith {
 
@@ -21,14 +22,8 @@ double squared_norm(const T* x, std::size_t size, Reference) {
 template <class T>
 void adam_step(T* param, T* m, T* v, const T* grad, double grad_scale, std::int64_t step, AdamOptions options,
                std::size_t size, Reference) {
-  const double m_correction = 1 - std::pow(options.beta1, double(step));
-  const double v_correction = 1 - std::pow(options.beta2, double(step));
-  for (std::size_t i = 0; i < size; ++i) {
-    const double g = grad[i] * grad_scale;
-    m[i] = T(options.beta1 * m[i] + (1 - options.beta1) * g);
-    v[i] = T(options.beta2 * v[i] + (1 - options.beta2) * g * g);
-    param[i] -= T(options.lr / m_correction * m[i] / (std::sqrt(v[i] / v_correction) + options.eps));
-  }
+  const AdamRates rates = adam_rates(options, step);
+  for (std::size_t i = 0; i < size; ++i) adam_update(param[i], m[i], v[i], grad[i] * grad_scale, rates);
 }
 
 #define FLOWSMITH_INSTANTIATE(T)                                  \

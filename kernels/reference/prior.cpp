@@ -1,15 +1,12 @@
 // The standard normal prior and the split: plain loops, densities summed in double.
 #include "kernels/prior.h"
 
-#include <cmath>
+#include "kernels/prior_math.h"
 
 namespace flowsmith {
 namespace {
 
-/// log(2 pi) / 2.
-constexpr double kHalfLog2Pi = 0.918938533204672741780;
-
-double log_density(double z) { return -z * z / 2 - kHalfLog2Pi; }
+double log_density(double z) { return standard_normal_log_density(z * z, 1); }
 
 }  // namespace
 

@@ -67,6 +67,10 @@ TEST_CASE("every op's gradient is the derivative of its values") { run_all(op_di
 
 TEST_CASE("every op's float gradient on the CPU is that of the reference") { run_all(op_float_cases(Device::kCpu)); }
 
+TEST_CASE("every op's float gradient by the GPU's kernels is that of the reference", "[gpu]") {
+  run_all(op_float_cases(Device::kEmulated));
+}
+
 TEST_CASE("the checker accepts a right gradient and sees what is wrong with a wrong one") {
   // All elements one by one, and only some of them with a direction for the others.
   for (const int size : {5, 500}) {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engine/adam.h"
+#include "engine/device_memory.h"
 
 using namespace flowsmith;
 
@@ -11,8 +12,8 @@ namespace {
 constexpr int kOut = 2, kIn = 3, kKernel = 3;
 
 /// A convolution weight (2,3,3,3) and a bias of 5.
-Parameters two_parameters() {
-  Parameters parameters(Device::kCpu, DType::kF32);
+Parameters two_parameters(Device device = Device::kCpu) {
+  Parameters parameters(device, DType::kF32);
   parameters.add("w", {kOut, kIn, kKernel, kKernel}, ParameterLayout::kConvWeight, {0, 0.5});
   parameters.add("b", {5}, ParameterLayout::kPlain, {1, 0});
   parameters.allocate();
@@ -68,28 +69,60 @@ TEST_CASE("initial weights follow the seed, the bound and the stream of their nu
   for (const float v : va) CHECK(std::abs(v) <= 0.5f);
 }
 
+/// Adam with these gradients, and a loss in the memory of the device.
+struct AdamRun {
+  AdamRun(Device device, const std::vector<float>& gradients)
+      : parameters(two_parameters(device)), adam(parameters), arena(device), loss(arena.tensor(DType::kF64, Shape{})) {
+    parameters.initialize(1);
+    upload(device, parameters.grads(), gradients.data());
+  }
+  std::vector<float> values() const { return download<float>(parameters.device(), parameters.values()); }
+  /// Returns the norm.
+  double step(double loss_value, double max_norm, AdamOptions options) {
+    upload(parameters.device(), loss, &loss_value);
+    adam.prepare(options, max_norm);
+    adam.step(loss);
+    return adam.finish(loss_value);
+  }
+
+  Parameters parameters;
+  Adam adam;
+  Arena arena;
+  Tensor loss;
+};
+
+std::vector<float> bias_gradients() {
+  std::vector<float> gradients(80);
+  for (int i = 0; i < 5; ++i) gradients[64 + i] = i % 2 ? 3.0f : -4.0f;
+  return gradients;
+}
+
 TEST_CASE("Adam over the span: the first step moves every parameter by lr against its gradient") {
-  Parameters parameters = two_parameters();
-  parameters.initialize(1);
-  Adam adam(parameters);
-  float* const grads = parameters.grads().data<float>();
-  for (int i = 0; i < 5; ++i) grads[64 + i] = i % 2 ? 3.0f : -4.0f;
-  const double norm = adam.gradient_norm();
+  const Device device = GENERATE(Device::kCpu, Device::kReference, Device::kEmulated);
+  const bool clip = GENERATE(false, true);  // a factor on all gradients changes nothing in the first step
+  AdamRun run(device, bias_gradients());
+  const double norm = run.step(1.5, clip ? 1 : 0, {.lr = 0.1});
   CHECK(norm == Approx(std::sqrt(3 * 16 + 2 * 9.0)).epsilon(1e-12));  // five squares, summed in double
-  adam.step(norm, 0, {.lr = 0.1});
-  CHECK(adam.step_count() == 1);
-  const float* const bias = parameters.value(1).data<float>();
+  CHECK(run.adam.step_count() == 1);
+  const std::vector<float> span = run.values();
   // m/sqrt(v) is exactly +-1 in the first step; eps is 1e-8 of the gradient: one float rounding is left.
-  for (int i = 0; i < 5; ++i) CHECK(bias[i] == Approx(i % 2 ? 0.9 : 1.1).epsilon(2e-7));
-  const float* const span = parameters.values().data<float>();
+  for (int i = 0; i < 5; ++i) CHECK(span[64 + i] == Approx(i % 2 ? 0.9 : 1.1).epsilon(2e-7));
   for (std::size_t i = 54; i < 64; ++i) CHECK(span[i] == 0);
 }
 
-TEST_CASE("Adam refuses a gradient that is not finite and changes nothing") {
-  Parameters parameters = two_parameters();
-  Adam adam(parameters);
-  parameters.grads().data<float>()[3] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(!std::isfinite(adam.gradient_norm()));
-  CHECK_THROWS_AS(adam.step(adam.gradient_norm(), 1, {}), Error);
-  CHECK(adam.step_count() == 0);
+TEST_CASE("Adam changes nothing for a loss or a gradient that is not finite") {
+  const Device device = GENERATE(Device::kCpu, Device::kReference, Device::kEmulated);
+  std::vector<float> gradients = bias_gradients();
+  double loss = 1;
+  SECTION("gradient") { gradients[3] = std::numeric_limits<float>::quiet_NaN(); }
+  SECTION("loss") { loss = std::numeric_limits<double>::infinity(); }
+  AdamRun run(device, gradients);
+  const std::vector<float> before = run.values();
+  const double norm = run.step(loss, 1, {});
+  CHECK(std::isfinite(norm) == std::isinf(loss));
+  CHECK(run.adam.step_count() == 0);
+  CHECK(run.values() == before);
+  for (const Tensor& moment : {run.adam.first_moment(), run.adam.second_moment()}) {
+    for (const float value : download<float>(device, moment)) CHECK(value == 0);
+  }
 }

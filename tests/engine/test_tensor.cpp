@@ -30,9 +30,15 @@ TEST_CASE("a tensor's elements are read as what they are") {
 }
 
 TEST_CASE("devices have names and everything else is refused") {
-  for (const Device device : {Device::kCpu, Device::kReference}) CHECK(parse_device(device_name(device)) == device);
-  CHECK(parse_device("auto") == Device::kCpu);
-  CHECK_THROWS_WITH(parse_device("gpu"), Catch::Contains("'gpu'") && Catch::Contains("choose"));
+  for (const Device device : {Device::kCpu, Device::kReference, Device::kEmulated}) {
+    CHECK(select_device(device_name(device)) == device);
+  }
+  CHECK((select_device("auto") == Device::kCpu || select_device("auto") == Device::kCuda));
+  for (const char* const text : {"cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda1", ""}) {
+    CHECK_THROWS_WITH(select_device(text), Catch::Contains("unknown device"));
+  }
+  CHECK_THROWS_WITH(select_device("cuda:999"), !Catch::Contains("unknown device") && Catch::Contains("--device cpu"));
+  CHECK_THROWS_WITH(select_device("gpu"), Catch::Contains("'gpu'") && Catch::Contains("choose"));
   CHECK_THROWS_WITH(set_thread_count(-1), Catch::Contains("-1"));
   CHECK(set_thread_count(2) == 2);
 }

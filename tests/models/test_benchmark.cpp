@@ -47,12 +47,29 @@ TEST_CASE("benchmarks have names of their own, the batch asked for, and operatio
     CHECK(b.batch == (b.name == "score" || b.name == "sample" ? 5 : 6));
     CHECK((b.flops > 0) == (b.name.find("conv") != std::string::npos || b.name.find("gated") != std::string::npos ||
                             b.name == "train_step" || b.name == "score" || b.name == "sample"));
+    const bool whole_model = b.group == b.model;
+    CHECK(whole_model == (b.name == "train_step" || b.name == "score" || b.name == "sample"));
+    CHECK((b.bytes > 0) == !whole_model);
   }
   const double block = 2.0 * 784 * (9 * 64 * 32 + 64 * 64);
   CHECK(select_benchmarks(list, "gated_block_forward/28x28x32").front().flops == 6 * block);
   CHECK(select_benchmarks(list, "gated_block_backward/28x28x32").front().flops == 2 * 6 * block);
   CHECK(select_benchmarks(list, "train_step/simple").front().flops == 3 * 6 * 2 * 432918528.0);
   CHECK(select_benchmarks(list, "score/simple").front().flops == 5 * 2 * 432918528.0);
+  // docs/kernels.md: x, y and 3 C saved per pixel; dy, z, st in and dz, dst out; 1 byte beside the floats.
+  const double weights = 9 * 64 * 32 + 64 * 64 + 5 * 32;
+  CHECK(select_benchmarks(list, "gated_block_forward/28x28x32").front().bytes == 4 * (6 * 784 * 5 * 32 + weights));
+  CHECK(select_benchmarks(list, "coupling_backward/7x7x8").front().bytes == 4 * 6 * 7 * 7 * 7 * 8);
+  CHECK(select_benchmarks(list, "dequantize").front().bytes == 6 * 784 * (1 + 4 + 4));
+  CHECK(select_benchmarks(list, "adam/simple").front().bytes == 4 * 8 * 556312.0);
+}
+
+TEST_CASE("the benchmarks of a group stand together") {
+  std::vector<std::string> groups;
+  for (const Benchmark& b : list_benchmarks({})) {
+    if (groups.empty() || groups.back() != b.group) groups.push_back(b.group);
+  }
+  CHECK(groups == std::vector<std::string>{"simple", "vardeq", "multiscale", "kernels"});
 }
 
 TEST_CASE("a filter is a regular expression searched in name/model") {
@@ -69,35 +86,53 @@ TEST_CASE("a filter is a regular expression searched in name/model") {
 TEST_CASE("statistics of the rounds") {
   CHECK(median({3, 1, 2}) == 2);
   CHECK(median({4, 1, 2, 8}) == 3);
-  Benchmark benchmark{"conv", "1x1x1", 7, 6e9, {}};
-  BenchmarkResult result = summarise(benchmark, {3, 1, 2}, 2, 12);
+  Benchmark benchmark{"conv", "1x1x1", "kernels", 7, 6e9, 0, {}};
+  BenchmarkOptions options;
+  const Ceilings ceilings{12, 48, 96, 5};
+  BenchmarkResult result = summarise(benchmark, options, {3, 1, 2}, 2, ceilings);
   CHECK(result.median_s == 2);
   CHECK(result.min_s == 1);
   CHECK(result.max_s == 3);
   CHECK(result.gflop_per_s == 3.0);
   CHECK(result.share_of_peak == 0.25);
+  CHECK_FALSE(result.gb_per_s);
+  CHECK_FALSE(result.graph_nodes);
+  options.precision = NetPrecision::kTf32;
+  CHECK(summarise(benchmark, options, {2}, 2, ceilings).share_of_peak == 3.0 / 48);
+  options.precision = NetPrecision::kBf16;
+  CHECK(summarise(benchmark, options, {2}, 2, ceilings).share_of_peak == 3.0 / 96);
   benchmark.flops = 0;
-  result = summarise(benchmark, {3, 1, 2}, 2, 12);
+  benchmark.bytes = 2e9;
+  result = summarise(benchmark, options, {3, 1, 2}, 2, ceilings);
   CHECK_FALSE(result.gflop_per_s);
   CHECK_FALSE(result.share_of_peak);
+  CHECK(result.gb_per_s == 1.0);
+  CHECK(result.share_of_bandwidth == 0.2);
+  CHECK_FALSE(summarise(benchmark, options, {2}, 2, {12}).share_of_bandwidth);  // the host's copy is not measured
 }
 
 TEST_CASE("the JSON report") {
-  const nlohmann::json report = nlohmann::json::parse(to_json(
-      {{"score", "simple", 64, 2, 0.5, 0.25, 1.0, 80.0, 0.5}, {"squeeze", "28x28x1", 128, 2, 0.5, 0.5, 0.5, {}, {}}}));
+  const nlohmann::json report =
+      nlohmann::json::parse(to_json({{"score", "simple", "cuda", 64, 2, 0.5, 0.25, 1.0, 80.0, 0.5, 20.0, 0.125, 345.0},
+                                     {"squeeze", "28x28x1", "cpu", 128, 2, 0.5, 0.5, 0.5, {}, {}, {}, {}, {}}}));
   REQUIRE(report.size() == 2);
   CHECK(report[0] == nlohmann::json{{"name", "score"},
                                     {"model", "simple"},
+                                    {"device", "cuda"},
                                     {"batch", 64},
                                     {"threads", 2},
                                     {"median_s", 0.5},
                                     {"min_s", 0.25},
                                     {"max_s", 1.0},
                                     {"gflop_per_s", 80.0},
-                                    {"share_of_peak", 0.5}});
-  CHECK(report[1].size() == 9);
-  CHECK(report[1]["gflop_per_s"].is_null());
-  CHECK(report[1]["share_of_peak"].is_null());
+                                    {"share_of_peak", 0.5},
+                                    {"gb_per_s", 20.0},
+                                    {"share_of_bandwidth", 0.125},
+                                    {"graph_nodes", 345.0}});
+  CHECK(report[1].size() == report[0].size());
+  for (const char* const name : {"gflop_per_s", "share_of_peak", "gb_per_s", "share_of_bandwidth", "graph_nodes"}) {
+    CHECK(report[1][name].is_null());
+  }
 }
 
 TEST_CASE("every benchmark runs") {
@@ -110,11 +145,13 @@ TEST_CASE("every benchmark runs") {
   for (const Benchmark& b : selected) chosen.insert(b.name);
   CHECK(chosen == all);
   int warm_ups = 0, measurements = 0;
-  const BenchmarkReport report = run_benchmarks(
-      selected, 1, 2, [&](const std::string&, std::optional<double> eta) { (eta ? measurements : warm_ups) += 1; });
+  const BenchmarkReport report =
+      run_benchmarks(selected, options, 1, 2,
+                     [&](const std::string&, std::optional<double> eta) { (eta ? measurements : warm_ups) += 1; });
   CHECK(warm_ups == int(selected.size()));
   CHECK(measurements == int(selected.size()));
-  CHECK(report.peak_gflop_per_s > 0);
+  CHECK(report.ceilings.fp32_gflop_per_s > 0);
+  CHECK(report.ceilings.copy_gb_per_s == 0);
   REQUIRE(report.results.size() == selected.size());
   for (const BenchmarkResult& r : report.results) {
     INFO(r.name);
@@ -123,8 +160,35 @@ TEST_CASE("every benchmark runs") {
     // A benchmark above the ceiling would mean that one of the two numbers is wrong; twice leaves room for a busy
     // machine, which slows the one and not the other.
     if (r.share_of_peak) CHECK(*r.share_of_peak < 2);
+    CHECK(r.device == "cpu");
+    CHECK_FALSE(r.share_of_bandwidth);
+    CHECK_FALSE(r.graph_nodes);
   }
-  CHECK_THROWS_AS(run_benchmarks(selected, 0, 2, {}), Error);
+  CHECK_THROWS_AS(run_benchmarks(selected, options, 0, 2, {}), Error);
+}
+
+TEST_CASE("kernels of a GPU are replayed and held against its ceilings", "[gpu]") {
+  BenchmarkOptions options;
+  options.device = Device::kEmulated;
+  options.batch = 1;
+  const auto selected = select_benchmarks(list_benchmarks(options), "^(squeeze/28x28x1|coupling_.*/7x7x8|split/.*)$");
+  REQUIRE(selected.size() == 4);
+  const BenchmarkReport report =
+      run_benchmarks(selected, options, 2, 1, [](const std::string&, std::optional<double>) {});
+  for (const double ceiling : {report.ceilings.fp32_gflop_per_s, report.ceilings.tf32_gflop_per_s,
+                               report.ceilings.bf16_gflop_per_s, report.ceilings.copy_gb_per_s}) {
+    CHECK(ceiling > 0);
+  }
+  for (const BenchmarkResult& r : report.results) {
+    INFO(r.name);
+    CHECK(r.device == "emulated");
+    CHECK(r.gb_per_s > 0.0);
+    CHECK(r.share_of_bandwidth > 0.0);
+    REQUIRE(r.graph_nodes);
+    CHECK(*r.graph_nodes >= 1);
+    CHECK(*r.graph_nodes <= 4);
+    if (r.name == "squeeze") CHECK(*r.graph_nodes == 1);  // per call, not of the ten that a graph replays
+  }
 }
 
 TEST_CASE("the measured peak is that of a machine") {

@@ -86,7 +86,7 @@ void check_trained_weights(const SafetensorsFile& result, const SafetensorsFile&
   CHECK(compared == int(result.tensors.size()) - 4);  // every parameter; the others are the four of the trajectory
 }
 
-TEST_CASE("five training steps are those of PyTorch", "[parity]") {
+TEST_CASE("five training steps are those of PyTorch", "[parity][long]") {
   const std::string model = GENERATE("simple", "vardeq", "multiscale"), edition = GENERATE("2024", "2022");
   INFO(model << " " << edition);
   const std::string path = fixture_path(model, edition);

@@ -43,7 +43,7 @@ bool same_file(const SafetensorsFile& a, const SafetensorsFile& b) {
   return true;
 }
 
-TEST_CASE("training lowers the loss", "[trainer]") {
+TEST_CASE("training lowers the loss", "[trainer][long]") {
   const TinyData data;
   TrainingOptions options = tiny_options(GENERATE(Architecture::kSimple, Architecture::kMultiscale));
   options.lr_decay = 1;
@@ -82,7 +82,7 @@ TEST_CASE("epochs, positions and learning rates follow the steps", "[trainer]") 
   CHECK(trainer.steps_done() == 2);
 }
 
-TEST_CASE("a restored trainer goes on to the same bits", "[trainer]") {
+TEST_CASE("a restored trainer goes on to the same bits", "[trainer][long]") {
   const TinyData data;
   const auto [architecture, stop] =
       GENERATE(table<Architecture, int>({{Architecture::kSimple, 3},
@@ -106,7 +106,7 @@ TEST_CASE("a restored trainer goes on to the same bits", "[trainer]") {
   CHECK_FALSE(same_file(second.checkpoint(), first.checkpoint()));  // the comparison sees differences
 }
 
-TEST_CASE("training does not depend on the number of threads", "[trainer]") {
+TEST_CASE("training does not depend on the number of threads", "[trainer][long]") {
   const TinyData data;
   const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
   const auto trained = [&](int threads) {

@@ -152,7 +152,7 @@ TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[
   CHECK(rows_of(runs.folder("broken")) == rows_of(runs.folder("unbroken")));
 }
 
-TEST_CASE("a run does not depend on the number of threads", "[training_run]") {
+TEST_CASE("a run does not depend on the number of threads", "[training_run][long]") {
   Runs runs;
   for (const int threads : {1, 2}) {
     set_thread_count(threads);

@@ -40,12 +40,16 @@ def run_ours(options, model):
 
 
 def ask_torch(process, request):
+    """The waiting process' answer. Exits if it has none."""
     process.stdin.write(json.dumps(request) + "\n")
     process.stdin.flush()
     answer = process.stdout.readline()
     if not answer:
         sys.exit("the PyTorch process ended; its message is above")
-    return json.loads(answer)["median_s"]
+    answer = json.loads(answer)
+    if "error" in answer:
+        sys.exit(f"PyTorch: {answer['error']}")
+    return answer
 
 
 def milliseconds(seconds):
@@ -76,7 +80,7 @@ def main():
                 for layout in LAYOUTS:
                     request = {"model": model, "edition": EDITION, "layout": layout, "what": what,
                                "batch": batch[model, what], "repeats": 1}
-                    theirs[model, what, layout].append(ask_torch(process, request))
+                    theirs[model, what, layout].append(ask_torch(process, request)["median_s"])
     process.stdin.close()
     process.wait()
 

@@ -160,7 +160,7 @@ class Dequantization(nn.Module):
             self.flows = nn.ModuleList(noise_flow)
 
     def encode(self, image, u):
-        logdet = torch.zeros(len(u), dtype=u.dtype)
+        logdet = torch.zeros(len(u), dtype=u.dtype, device=u.device)
         image = image.to(u.dtype)
         if hasattr(self, "flows"):
             context = image / 255 * 2 - 1
@@ -210,7 +210,7 @@ class ImageFlow(nn.Module):
     def encode(self, images, u):
         """Final z, and log|det| plus the density of everything that was split off."""
         z, logdet = self.flows[0].encode(images, u)
-        for flow in self.flows[1:]:
+        for flow in list(self.flows)[1:]:
             z, change = flow.encode(z)
             logdet = logdet + change
         return z, logdet
@@ -221,12 +221,14 @@ class ImageFlow(nn.Module):
 
     def decode(self, z, split_latents):
         """Images from the final z and, in the order of decoding, a function that gives the split latents."""
-        for flow in reversed(self.flows):
+        for flow in reversed(list(self.flows)):
             z = flow.decode(z, split_latents(z.shape)) if isinstance(flow, Split) else flow.decode(z)
         return z
 
     def sample(self, count):
-        return self.decode(torch.randn(count, *self.latent_shape), torch.randn)
+        device = next(self.parameters()).device
+        return self.decode(torch.randn(count, *self.latent_shape, device=device),
+                           lambda shape: torch.randn(shape, device=device))
 
 
 def bits_per_dim(log_prob):

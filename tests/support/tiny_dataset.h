@@ -48,12 +48,14 @@ inline std::string write_tiny_dataset(const TempDir& dir, const std::string& nam
 inline void randomize(Flow& flow, std::uint64_t seed) {
   flow.initialize(seed);
   for (int i = 0; i < flow.parameters().count(); ++i) {
-    const Tensor values = flow.parameters().value(i);
+    const Tensor tensor = flow.parameters().value(i);
+    std::vector<float> values = download<float>(flow.device(), tensor);
     const NoiseStream stream{seed + 1, NoisePurpose::kWeights, std::uint32_t(i)};
     for (std::size_t e = 0; e < values.size(); ++e) {
       const float u = word_to_uniform(noise_words(stream, 0, std::uint32_t(e))[0]);
-      values.data<float>()[e] += 0.1f * (u - 0.5f);
+      values[e] += 0.1f * (u - 0.5f);
     }
+    upload(flow.device(), tensor, values.data());
   }
 }
 

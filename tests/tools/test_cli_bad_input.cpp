@@ -87,7 +87,11 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli]") 
     CHECK_THAT(stage.refusal(tool, {"--threads", "-1"}), Contains("-1 threads"));
     CHECK_THAT(stage.refusal(tool, {"--threads", "1000000"}), Contains("1000000 threads"));
     if (tool == "parity") continue;  // it reads its input first
-    CHECK_THAT(stage.refusal(tool, {"--device", "gpu"}), Contains("'gpu'") && Contains("auto, cpu or reference"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "gpu"}), Contains("'gpu'") && Contains("auto, cpu, cuda, cuda:N"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "cuda:x"}), Contains("'cuda:x'"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "cuda:999"}), Contains("GPU") && Contains("--device cpu"));
+    CHECK_THAT(stage.refusal(tool, {"--nets", "fp16"}), Contains("'fp16'") && Contains("fp32, tf32 or bf16"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--nets", "bf16"}), Contains("--nets bf16 needs a GPU"));
   }
   CHECK_THAT(stage.refusal("train", {"--model", "glow"}),
              Contains("'glow'") && Contains("simple, vardeq or multiscale"));

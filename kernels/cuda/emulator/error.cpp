@@ -1,0 +1,9 @@
+#include "kernels/cuda/emulator/error.h"
+
+#include "kernels/cuda/gpu_error.h"
+
+namespace flowsmith::emulator {
+
+void throw_error(const std::string& message) { throw GpuError(message); }
+
+}  // namespace flowsmith::emulator

@@ -1,0 +1,11 @@
+// How the emulator reports: the one place that knows the project's exception.
+#pragma once
+
+#include <string>
+
+namespace flowsmith::emulator {
+
+/// Throws flowsmith::GpuError.
+[[noreturn]] void throw_error(const std::string& message);
+
+}  // namespace flowsmith::emulator

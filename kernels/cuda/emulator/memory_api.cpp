@@ -1,0 +1,165 @@
+// The device, its memory, and copies.
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "kernels/cuda/emulator/api_error.h"
+#include "kernels/cuda/emulator/device_memory.h"
+#include "kernels/cuda/emulator/emulator.h"
+#include "kernels/cuda/emulator/race_shadow.h"
+#include "kernels/cuda/emulator/stream.h"
+
+namespace flowsmith::emulator {
+
+namespace {
+
+Schedule the_schedule;
+
+/// Address to size of what cudaMallocHost gave out.
+std::map<const char*, std::size_t>& pinned() {
+  static auto& all = *new std::map<const char*, std::size_t>;
+  return all;
+}
+
+bool is_pinned(const void* memory, std::size_t bytes) {
+  const auto* start = static_cast<const char*>(memory);
+  auto range = pinned().upper_bound(start);
+  if (range == pinned().begin()) return false;
+  --range;
+  return std::size_t(start - range->first) + bytes <= range->second;
+}
+
+bool is_device(const void* memory, std::size_t bytes) { return device_memory().holds(memory, bytes); }
+
+/// Whether the address lies in the region of device memory, allocated or not.
+bool looks_like_device(const void* memory) {
+  const char* region = device_memory().region();
+  return memory >= region && memory < region + DeviceMemory::kRegionBytes;
+}
+
+void download(Stream& stream, void* to, const void* from, std::size_t bytes) {
+  Download copy{to, std::vector<char>(bytes)};
+  {
+    const DeviceAccess access;
+    std::memcpy(copy.bytes.data(), from, bytes);
+  }
+  const bool later = is_pinned(to, bytes);
+  if (later) {
+    stream.deliver_into(to, bytes);
+    std::memset(to, 0xff, bytes);
+  }
+  stream.downloads.push_back(std::move(copy));
+  if (!later) stream.deliver_all();
+}
+
+}  // namespace
+
+void set_schedule(const Schedule& schedule) { the_schedule = schedule; }
+const Schedule& schedule() { return the_schedule; }
+void set_memory_limit(std::size_t bytes) { device_memory().set_limit(bytes); }
+bool checks_races() { return kRaceChecks; }
+
+void forget(void* memory, std::size_t bytes) {
+  const DeviceAccess access;
+  std::memset(memory, schedule().poison, bytes);
+  allocate_shadow(memory, bytes);
+}
+
+}  // namespace flowsmith::emulator
+
+namespace flowsmith::cuda_names {
+
+using namespace emulator;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) { return note(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return note(cudaErrorInvalidDevice);
+  *properties = {"emulated GPU", device_memory().limit(), 227 * 1024, 9, 0, 132};
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = device_memory().limit();
+  *free = *total - device_memory().used();
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  *memory = nullptr;
+  if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
+  if (bytes == 0) return cudaSuccess;
+  *memory = device_memory().allocate(bytes);
+  return note(*memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
+  return note(device_memory().release(memory) ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  *memory = nullptr;
+  if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
+  if (bytes == 0) return cudaSuccess;
+  *memory = std::malloc(bytes);
+  if (*memory == nullptr) return note(cudaErrorMemoryAllocation);
+  pinned()[static_cast<char*>(*memory)] = bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void* memory) {
+  if (memory == nullptr) return cudaSuccess;
+  if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
+  if (pinned().erase(static_cast<char*>(memory)) == 0) return note(cudaErrorInvalidValue);
+  cudaDeviceSynchronize();  // what is still on its way into this memory
+  std::free(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t handle) {
+  Stream& stream = stream_of(handle);
+  if (bytes == 0) return cudaSuccess;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if ((to_device ? !is_device(to, bytes) : looks_like_device(to)) ||
+      (from_device ? !is_device(from, bytes) : looks_like_device(from))) {
+    return note(cudaErrorInvalidValue);
+  }
+  if (stream.capturing && ((!to_device && !is_pinned(to, bytes)) || (!from_device && !is_pinned(from, bytes)))) {
+    stream.capture_failed = true;
+    return note(cudaErrorStreamCaptureUnsupported);
+  }
+  stream.put([=](Stream& s) {
+    if (!to_device) return download(s, to, from, bytes);
+    if (!from_device) s.deliver_into(from, bytes);
+    const DeviceAccess access;
+    std::memmove(to, from, bytes);
+    write_shadow(to, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  if (bytes == 0) return cudaSuccess;
+  if (!is_device(memory, bytes)) return note(cudaErrorInvalidValue);
+  stream_of(stream).put([=](Stream&) {
+    const DeviceAccess access;
+    std::memset(memory, value, bytes);
+    write_shadow(memory, bytes);
+  });
+  return cudaSuccess;
+}
+
+}  // namespace flowsmith::cuda_names

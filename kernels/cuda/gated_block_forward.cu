@@ -1,0 +1,161 @@
+// The gated residual block forward on a GPU, fused: h = conv3x3(a), vg = conv1x1(concat_elu(h)), r = x + value *
+// sigmoid(gate), y = layer_norm(r), with a = concat_elu(x) or x; see kernels/gated_block.h.
+//
+// A block of 4 warps owns 128 pixels (16 and 32 channels) or 64 pixels (48 and 64) and all their channels, padded with
+// zeros to 16, 32, 48 or 64. Its first product (conv_tile.h) leaves h in registers; concat_elu(h) goes to shared memory
+// where x was and is the left factor of the second product, in which value and gate of a channel belong to one thread.
+// The layer norm's sums are shuffles within the four lanes of a pixel, and a pass through shared memory where two warps
+// share one.
+//
+// Memory plan: x once (with the windows' edges, and again for the residual, from L2), y once, h and vg once if somebody
+// will want gradients: P*C*4*(2 or 5) bytes + weights. 44*P*C^2 FLOPs with ELU-concat in front, 26*P*C^2 without. More
+// than 64 channels: two convolutions and one pass for the rest.
+#include "kernels/cuda/gated_block_pixels.h"
+#include "kernels/cuda/gated_block_rows.h"
+#include "kernels/gated_block.h"
+
+namespace flowsmith {
+namespace {
+
+using namespace cuda;
+
+struct GatedBlockForwardTask {
+  ConvInput in;
+  ConvWeights weights3, weights1;
+  const float *bias3, *bias1, *gamma, *beta;
+  float *y, *h, *vg;  ///< h and vg may be null
+};
+
+/// The first product's columns: without a second half.
+template <class Cols>
+using HiddenColumns = Columns<Cols::kTiles, Cols::kWarps, 1>;
+
+template <NetPrecision kPrecision, class Cols>
+__global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Cols>))
+    gated_block_forward_kernel(GatedBlockForwardTask task) {
+  FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
+  using Layout = BlockLayout<Cols>;
+  using Own = OwnTile<kPrecision, Cols>;
+  const int channels = task.in.x_channels;
+  const std::int64_t first_pixel = std::int64_t(blockIdx.x) * Layout::kPixels, pixels = task.in.window.pixels;
+  const PixelTile own{shared, Own::kStride};
+
+  {
+    BlockTile<kPrecision, HiddenColumns<Cols>> hidden;
+    convolve<kPrecision, false>(hidden, HiddenColumns<Cols>{}, task.in, task.weights3, first_pixel, 0, shared);
+#pragma unroll
+    for (int n = 0; n < Cols::kTiles; ++n) {
+      const int channel = channel_of_tile<Cols>(n);
+      const Vector<float, 2> bias = load_pair(task.bias3, channel, channels);
+#pragma unroll
+      for (int m = 0; m < Layout::kM; ++m) {
+#pragma unroll
+        for (int i = 0; i < 4; i += 2) {
+          const Vector<float, 2> h{{hidden.sum[m][n][i] + bias[0], hidden.sum[m][n][i + 1] + bias[1]}};
+          const int row = row_of_tile<Cols>(m, i);
+          const ConcatElu first = concat_elu<kPrecision>(h[0]), second = concat_elu<kPrecision>(h[1]);
+          store_words<kPrecision>(Own::word(own, row, 0, channel), first.positive, second.positive);
+          store_words<kPrecision>(Own::word(own, row, 1, channel), first.negative, second.negative);
+          if (task.h != nullptr && first_pixel + row < pixels) {
+            store_pair(task.h + std::size_t(first_pixel + row) * channels, channel, channels, h);
+          }
+        }
+      }
+    }
+  }
+
+  BlockTile<kPrecision, Cols> gated;
+  WeightStage<kPrecision, Cols, false> stage;
+  const TileChannels own_channels = Own::channels(channels);
+  stage.fetch(task.weights1, own_channels, 0, 0, 0);
+  const PlainRows<typename BlockTile<kPrecision, Cols>::Rows> rows(own, Layout::warp_row());
+  multiply_stages(gated, stage, shared + Own::kWords, rows, task.weights1, own_channels, 0, Layout::warp_column(),
+                  first_pixel + Layout::warp_row() < pixels);
+
+  ChannelValues<Cols> r{};
+#pragma unroll
+  for (int n = 0; n < Cols::kTiles; ++n) {
+    const int channel = channel_of_tile<Cols>(n);
+    const Vector<float, 2> value_bias = load_pair(task.bias1, channel, channels);
+    const Vector<float, 2> gate_bias = load_pair(task.bias1 + channels, channel, channels);
+    for_each_row(Layout::kM, first_pixel + Layout::warp_row(), pixels, [&](int m, int i, std::size_t pixel) {
+      const float *const values = &gated.sum[m][n][i], *const gates = &gated.sum[m][n + Cols::kTiles][i];
+      const Vector<float, 2> value{{values[0] + value_bias[0], values[1] + value_bias[1]}};
+      const Vector<float, 2> gate{{gates[0] + gate_bias[0], gates[1] + gate_bias[1]}};
+      const Vector<float, 2> x = load_pair(task.in.x + pixel * channels, channel, channels);
+      for (int c = 0; c < 2; ++c) r[m][n][i + c] = x[c] + value[c] * sigmoid(gate[c]);
+      if (task.vg != nullptr) {
+        float* const vg = task.vg + pixel * 2 * channels;
+        store_pair(vg, channel, channels, value);
+        store_pair(vg + channels, channel, channels, gate);
+      }
+    });
+  }
+  RowValues<Cols> rstd;
+  normalize_rows<Cols>(r, rstd, channels);
+#pragma unroll
+  for (int n = 0; n < Cols::kTiles; ++n) {
+    const int channel = channel_of_tile<Cols>(n);
+    const Vector<float, 2> gamma = load_pair(task.gamma, channel, channels);
+    const Vector<float, 2> beta = load_pair(task.beta, channel, channels);
+    for_each_row(Layout::kM, first_pixel + Layout::warp_row(), pixels, [&](int m, int i, std::size_t pixel) {
+      store_pair(task.y + pixel * channels, channel, channels,
+                 {{r[m][n][i] * gamma[0] + beta[0], r[m][n][i + 1] * gamma[1] + beta[1]}});
+    });
+  }
+}
+
+template <Gpu G>
+void launch_fused(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
+                  GatedBlockShape shape, G gpu) {
+  with_precision(gpu.precision, [&](auto precision) {
+    with_block_columns(shape.c, [&](auto columns) {
+      using Cols = decltype(columns);
+      constexpr NetPrecision kPrecision = decltype(precision)::value;
+      const std::size_t stages3 = 2 * 4 * WeightStage<kPrecision, HiddenColumns<Cols>, false>::kSize;
+      const std::size_t stages1 = 2 * 4 * WeightStage<kPrecision, Cols, false>::kSize;
+      const int c = shape.c, c_in = shape.conv3().c_in;
+      const GatedBlockForwardTask task{
+          conv_input<kPrecision>(x, shape.map(), shape.concat_elu_input, 3, BlockLayout<Cols>::kPixels, stages3),
+          {weights.weight3, c_in, c, 9, c, c},
+          {weights.weight1, 2 * c, 2 * c, 1, c, c},
+          weights.bias3,
+          weights.bias1,
+          weights.gamma,
+          weights.beta,
+          y,
+          saved.h,
+          saved.vg};
+      const std::size_t shared_bytes =
+          std::max(task.in.words() * 4 + stages3, std::size_t(OwnTile<kPrecision, Cols>::kWords) * 4 + stages1);
+      constexpr int kPixels = BlockLayout<Cols>::kPixels;
+      FLOWSMITH_LAUNCH((gated_block_forward_kernel<kPrecision, Cols>),
+                       dim3(unsigned((task.in.window.pixels + kPixels - 1) / kPixels)), kConvThreads, shared_bytes, gpu,
+                       task);
+    });
+  });
+}
+
+}  // namespace
+
+template <Gpu G>
+void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
+                         GatedBlockShape shape, G gpu) {
+  if (shape.map().size() == 0) return;
+  if (shape.c <= kMostFusedChannels) {
+    launch_fused(y, saved, x, weights, shape, gpu);
+    return;
+  }
+  const std::size_t size = shape.map().size();
+  auto* const scratch = static_cast<float*>(gpu.workspace->reserve(3 * size * sizeof(float)));
+  float* const vg = saved.vg != nullptr ? saved.vg : scratch;
+  float* const h = saved.h != nullptr ? saved.h : scratch + 2 * size;
+  conv_forward(h, x, weights.weight3, weights.bias3, shape.conv3(), gpu);
+  conv_forward(vg, h, weights.weight1, weights.bias1, shape.conv1(), gpu);
+  gate_norm_forward(y, x, vg, weights.gamma, weights.beta, shape.map(), gpu);
+}
+
+template void gated_block_forward(float*, GatedBlockSaved<float>, const float*, GatedBlockWeights<float>,
+                                  GatedBlockShape, ThisGpu);
+
+}  // namespace flowsmith

@@ -1,0 +1,37 @@
+// The formulas of optimizer.h, shared by host and device.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/optimizer.h"
+
+namespace flowsmith {
+
+/// min(1, max_norm / (norm + 1e-6)), and 1 without clipping.
+FLOWSMITH_HD inline double clip_scale(double norm, double max_norm) {
+  if (max_norm <= 0) return 1;
+  const double factor = max_norm / (norm + 1e-6);
+  return factor >= 1 ? 1 : factor;  // a NaN norm stays visible
+}
+
+/// What an Adam step has in common for all parameters.
+struct AdamRates {
+  double beta1, beta2, eps;
+  double rate;          ///< lr / (1 - beta1^step)
+  double v_correction;  ///< 1 - beta2^step
+};
+
+FLOWSMITH_HD inline AdamRates adam_rates(const AdamOptions& options, std::int64_t step) {
+  return {options.beta1, options.beta2, options.eps, options.lr / (1 - std::pow(options.beta1, double(step))),
+          1 - std::pow(options.beta2, double(step))};
+}
+
+/// One parameter; `g` is its gradient, scaled.
+template <class T>
+FLOWSMITH_HD inline void adam_update(T& param, T& m, T& v, double g, const AdamRates& rates) {
+  m = T(rates.beta1 * m + (1 - rates.beta1) * g);
+  v = T(rates.beta2 * v + (1 - rates.beta2) * g * g);
+  param -= T(rates.rate * m / (std::sqrt(v / rates.v_correction) + rates.eps));
+}
+
+}  // namespace flowsmith

@@ -1,0 +1,188 @@
+// The GPU convolutions against the plain ones in double, in every precision: odd sizes, both windows, with and without
+// the fused ELU-concat; then what must not change a bit.
+#include "kernels/conv.h"
+#include "tests/support/gpu_testing.h"
+
+namespace flowsmith::testing {
+namespace {
+
+constexpr NetPrecision kPrecisions[] = {NetPrecision::kFp32, NetPrecision::kTf32, NetPrecision::kBf16};
+
+/// Relative to the norm of a result. kFp32: a float sum of L products is off by about sqrt(L) roundings of 6e-8, and no
+/// sum here is longer than 9 * 514. kTf32 rounds each factor to 11 significant bits: errors are even in [-2^-11, 2^-11]
+/// times the value, 2^-11 / sqrt(3) = 2.8e-4 on average and less for most mantissas; two factors make 1.41 of it, and
+/// as errors of different products are independent, a sum's relative error is that of its products. kBf16 keeps 8 bits:
+/// 8 times as much.
+double bound(NetPrecision precision) {
+  switch (precision) {
+    case NetPrecision::kFp32:
+      return 5e-6;
+    case NetPrecision::kTf32:
+      return 5e-4;
+    case NetPrecision::kBf16:
+      return 4e-3;
+  }
+  return 0;
+}
+
+struct ConvData {
+  ConvShape shape;
+  std::vector<float> x, weight, bias, dy;
+
+  explicit ConvData(ConvShape s)
+      : shape(s),
+        x(random_normal<float>(s.x().size(), 1)),
+        weight(random_normal<float>(s.weight_size(), 2)),
+        bias(random_normal<float>(s.c_out, 3)),
+        dy(random_normal<float>(s.y().size(), 4)) {
+    for (float& value : dy) value += 1;  // so that sums over a batch do not cancel, which would hide their digits
+  }
+
+  /// y, dx, dweight, dbias; the gradients start from 1.
+  Outputs run(Reference backend, GradMode mode) const {
+    std::vector<double> y(dy.size()), dx(x.size(), 1), dweight(weight.size(), 1), dbias(bias.size(), 1);
+    const std::vector<double> in(x.begin(), x.end()), w(weight.begin(), weight.end()), b(bias.begin(), bias.end()),
+        out(dy.begin(), dy.end());
+    conv_forward(y.data(), in.data(), w.data(), b.data(), shape, backend);
+    conv_backward_data(Grad<double>{dx.data(), mode}, out.data(), in.data(), w.data(), shape, backend);
+    conv_backward_weights(Grad<double>{dweight.data(), mode}, Grad<double>{dbias.data(), mode}, out.data(), in.data(),
+                          shape, backend);
+    return outputs(y, dx, dweight, dbias);
+  }
+
+  Outputs run(NetPrecision precision, GradMode mode) const {
+    const TestGpu gpu = test_stream(precision);
+    const DeviceArray<float> in(x), w(weight), b(bias), out(dy);
+    DeviceArray<float> y(dy.size()), dx(std::vector<float>(x.size(), 1)), dweight(std::vector<float>(weight.size(), 1)),
+        dbias(std::vector<float>(bias.size(), 1));
+    conv_forward(y.data(), in.data(), w.data(), b.data(), shape, gpu);
+    conv_backward_data(dx.grad(mode), out.data(), shape.concat_elu ? in.data() : nullptr, w.data(), shape, gpu);
+    conv_backward_weights(dweight.grad(mode), dbias.grad(mode), out.data(), in.data(), shape, gpu);
+    return outputs(y.host(), dx.host(), dweight.host(), dbias.host());
+  }
+};
+
+/// Channels below, at and beside every plan of columns; images of less than a block, of several, and wider than a
+/// block's band; channels that take several chunks and several blocks.
+constexpr ConvShape kShapes[] = {
+    {1, 1, 1, 1, 1, 3, false},   {3, 7, 7, 2, 3, 3, true},    {1, 3, 1, 3, 20, 1, false}, {1, 28, 28, 1, 16, 3, false},
+    {3, 9, 7, 32, 16, 3, true},  {1, 9, 28, 64, 2, 3, true},  {2, 3, 5, 20, 48, 3, true}, {1, 7, 9, 40, 20, 3, true},
+    {1, 5, 5, 96, 48, 3, true},  {2, 3, 5, 128, 64, 3, true}, {1, 9, 9, 96, 96, 1, true}, {3, 3, 3, 16, 15, 1, false},
+    {1, 2, 200, 6, 4, 3, false}, {1, 1, 3, 514, 5, 3, true},  {1, 3, 3, 6, 257, 1, true}, {1, 3, 2, 64, 70, 1, false},
+};
+
+TEST_CASE("GPU convolutions agree with the plain ones in every precision and schedule") {
+  for (const ConvShape& shape : kShapes) {
+    const ConvData data(shape);
+    const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
+    const Outputs want = data.run(Reference{}, mode);
+    for (const NetPrecision precision : kPrecisions) {
+      CAPTURE(shape.n, shape.h, shape.w, shape.c_in, shape.c_out, shape.kernel, shape.concat_elu, int(precision));
+      const auto run = [&] { return data.run(precision, mode); };
+      // Large products take the emulator's time, and all precisions have the same barriers.
+      const bool every_schedule = shape.weight_size() < 10000 || precision == NetPrecision::kTf32;
+      const Outputs got = every_schedule ? run_schedules(run) : run();
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        INFO("output " << i);
+        CHECK(relative_error(got[i], want[i]) <= bound(precision));
+      }
+    }
+  }
+}
+
+TEST_CASE("GPU convolution gradients overwrite or accumulate") {
+  for (const ConvShape& shape : {ConvShape{2, 5, 3, 20, 5, 3, true}, {1, 3, 3, 5, 16, 1, false}}) {
+    CAPTURE(shape.c_in, shape.c_out);
+    const ConvData data(shape);
+    Outputs written = data.run(NetPrecision::kTf32, GradMode::kOverwrite);
+    const Outputs added = data.run(NetPrecision::kTf32, GradMode::kAccumulate);
+    for (std::size_t i = 1; i < written.size(); ++i) {
+      for (double& value : written[i]) value += 1;         // where the gradients start
+      CHECK(relative_error(added[i], written[i]) < 1e-6);  // one float rounding of each element
+    }
+  }
+}
+
+TEST_CASE("GPU convolutions write only the gradients that were asked for") {
+  const ConvData data({3, 5, 3, 20, 20, 3, true});
+  const TestGpu gpu = test_stream();
+  const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
+  const auto backward = [&](bool weights, bool biases) {
+    DeviceArray<float> dweight(data.weight), dbias(data.bias);
+    conv_backward_weights(weights ? dweight.grad() : Grad<float>{}, biases ? dbias.grad() : Grad<float>{}, dy.data(),
+                          x.data(), data.shape, gpu);
+    return outputs(dweight.host(), dbias.host());
+  };
+  const Outputs both = backward(true, true), nothing = outputs(data.weight, data.bias);
+  CHECK(same_bits(backward(true, false)[0], both[0]));
+  CHECK(same_bits(backward(true, false)[1], nothing[1]));
+  CHECK(same_bits(backward(false, true)[0], nothing[0]));
+  CHECK(same_bits(backward(false, true)[1], both[1]));
+  CHECK(backward(false, false) == nothing);
+  conv_backward_data(Grad<float>{}, dy.data(), x.data(), weight.data(), data.shape, gpu);
+}
+
+TEST_CASE("GPU convolutions of an empty batch give no outputs and gradients of zero") {
+  const ConvShape shape{0, 5, 3, 4, 3, 3, false};
+  const TestGpu gpu = test_stream();
+  const DeviceArray<float> weight(random_normal<float>(shape.weight_size(), 1)), bias(random_normal<float>(3, 2));
+  DeviceArray<float> nothing(1), dweight(shape.weight_size()), dbias(3);
+  conv_forward(nothing.data(), nothing.data(), weight.data(), bias.data(), shape, gpu);
+  conv_backward_data(nothing.grad(), nothing.data(), nothing.data(), weight.data(), shape, gpu);
+  conv_backward_weights(dweight.grad(), dbias.grad(), nothing.data(), nothing.data(), shape, gpu);
+  for (float value : dweight.host()) CHECK(value == 0);
+  for (float value : dbias.host()) CHECK(value == 0);
+}
+
+TEST_CASE("An image has the same bits alone and in a batch of GPU convolutions") {
+  for (ConvShape shape :
+       {ConvShape{3, 7, 7, 64, 20, 3, true}, {3, 5, 9, 12, 2, 3, true}, {3, 7, 3, 20, 20, 1, false}}) {
+    const ConvData data(shape);
+    ConvShape one = shape;
+    one.n = 1;
+    ConvData alone(one);
+    for (const NetPrecision precision : kPrecisions) {
+      const Outputs batch = data.run(precision, GradMode::kOverwrite);
+      for (int n = 0; n < 3; ++n) {
+        std::copy_n(data.x.begin() + n * alone.x.size(), alone.x.size(), alone.x.begin());
+        std::copy_n(data.dy.begin() + n * alone.dy.size(), alone.dy.size(), alone.dy.begin());
+        const Outputs got = alone.run(precision, GradMode::kOverwrite);
+        for (int i : {0, 1}) {
+          const auto from = batch[i].begin() + n * got[i].size();
+          CHECK(same_bits(got[i], std::vector<double>(from, from + got[i].size())));
+        }
+      }
+    }
+  }
+}
+
+int count_nan(const std::vector<double>& values, std::size_t begin, std::size_t end) {
+  return int(std::count_if(values.begin() + begin, values.begin() + end, [](double v) { return std::isnan(v); }));
+}
+
+TEST_CASE("NaN passes through GPU convolutions and stays within its image and window") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (ConvShape shape : {ConvShape{3, 5, 9, 32, 20, 3, true}, {3, 5, 9, 3, 1, 3, false}}) {
+    for (const NetPrecision precision : kPrecisions) {
+      CAPTURE(shape.c_in, shape.c_out, int(precision));
+      ConvData data(shape);
+      const std::size_t x_image = shape.x().image_size(), y_image = shape.y().image_size();
+      data.x[x_image + 20 * shape.x_channels()] = nan;  // second image, row 2, column 2
+      Outputs got = data.run(precision, GradMode::kOverwrite);
+      CHECK(count_nan(got[0], y_image, 2 * y_image) == 9 * shape.c_out);
+      CHECK(count_nan(got[0], 0, 3 * y_image) == 9 * shape.c_out);
+      CHECK(count_nan(got[2], 0, got[2].size()) == (shape.concat_elu ? 2 : 1) * 9 * shape.c_out);
+
+      data = ConvData(shape);
+      data.dy[y_image + 20 * shape.c_out] = nan;
+      got = data.run(precision, GradMode::kOverwrite);
+      CHECK(count_nan(got[1], x_image, 2 * x_image) == 9 * shape.x_channels());
+      CHECK(count_nan(got[1], 0, 3 * x_image) == 9 * shape.x_channels());
+      CHECK(count_nan(got[2], 0, got[2].size()) == 9 * shape.c_in);
+      CHECK(count_nan(got[3], 0, got[3].size()) == 1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flowsmith::testing

@@ -1,0 +1,41 @@
+// docs/kernels.md names every kernel.
+#include <catch2/catch.hpp>
+
+#include "tests/cuda/kernel_names.h"
+
+namespace flowsmith {
+namespace {
+
+/// Occurrences of __global__ in the sources: what kernel_names() must not miss.
+std::size_t count_of_global_functions() {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(FLOWSMITH_SOURCE_DIR) + "/kernels/cuda")) {
+    if (entry.path().extension() != ".cu" && entry.path().extension() != ".h") continue;
+    std::ifstream file(entry.path());
+    std::string line;
+    while (std::getline(file, line)) {
+      const bool comment = line.find("//") < line.find("__global__");
+      count += line.find("__global__") != std::string::npos && !comment;
+    }
+  }
+  return count;
+}
+
+TEST_CASE("docs/kernels.md lists every kernel, and no other") {
+  const std::set<std::string> names = kernel_names();
+  CHECK(names.size() == count_of_global_functions());
+  CHECK(names.size() > 20);
+
+  std::ifstream file(std::string(FLOWSMITH_SOURCE_DIR) + "/docs/kernels.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  REQUIRE_FALSE(text.empty());
+  const std::regex pattern(R"(`(\w+_kernel)`)");
+  std::set<std::string> listed;
+  for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match) {
+    listed.insert((*match)[1]);
+  }
+  CHECK(listed == names);
+}
+
+}  // namespace
+}  // namespace flowsmith

@@ -1,0 +1,112 @@
+// Adam and the gradient norm on the GPU against the reference; a step that is not finite leaves no trace.
+#include "kernels/optimizer.h"
+#include "tests/cuda/backend_array.h"
+
+namespace flowsmith::testing {
+namespace {
+
+constexpr std::size_t kSizes[] = {1, 3, 4, 31, 1025, 4095, 4096, 4097, 20001};
+
+double gpu_squared_norm(const std::vector<float>& x) {
+  const DeviceArray<float> in(x);
+  DeviceArray<double> result(1);
+  squared_norm(result.data(), in.data(), x.size(), test_stream());
+  return result.host()[0];
+}
+
+TEST_CASE("gpu squared norm agrees with the reference at any alignment") {
+  for (std::size_t size : kSizes) {
+    CAPTURE(size);
+    const auto x = random_normal<float>(size + 1, 1);
+    for (std::size_t skip : {0, 1}) {
+      const DeviceArray<float> in(x);
+      const Outputs got = run_schedules([&] {
+        DeviceArray<double> result(1);
+        squared_norm(result.data(), in.data() + skip, size, test_stream());
+        return outputs(result.host());
+      });
+      // Sums of doubles in another order.
+      CHECK(got[0][0] == Approx(squared_norm(x.data() + skip, size, Reference{})).epsilon(1e-14));
+    }
+  }
+}
+
+TEST_CASE("gpu squared norm is finite exactly if every element is") {
+  CHECK(std::isfinite(gpu_squared_norm(std::vector<float>(9001, std::numeric_limits<float>::max()))));
+  for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    for (std::size_t at : {0, 4095, 4096, 9000}) {
+      std::vector<float> x(9001, 1.0f);
+      x[at] = bad;
+      CHECK_FALSE(std::isfinite(gpu_squared_norm(x)));
+    }
+  }
+  CHECK(gpu_squared_norm({}) == 0);
+}
+
+/// The state of a few parameters on the device.
+struct State {
+  DeviceArray<float> param, m, v;
+
+  explicit State(std::size_t size)
+      : param(random_normal<float>(size, 2)),
+        m(random_normal<float>(size, 3, 0.1)),
+        v(random_uniform<float>(size, 4)) {}
+
+  void step(const std::vector<float>& grad, double squared_norm, double loss, const AdamInputs& inputs) {
+    const DeviceArray<float> g(grad);
+    const DeviceArray<double> norm(std::vector<double>{squared_norm}), value(std::vector<double>{loss});
+    const DeviceArray<AdamInputs> in(std::vector<AdamInputs>{inputs});
+    adam_step(param.data(), m.data(), v.data(), g.data(), norm.data(), value.data(), in.data(), grad.size(),
+              test_stream());
+  }
+  Outputs host() const { return outputs(param.host(), m.host(), v.host()); }
+};
+
+TEST_CASE("gpu Adam agrees with the reference, clipped and not") {
+  for (std::size_t size : {1, 3, 4, 31, 1025}) {
+    for (double max_norm : {0.0, 0.5, 1e9}) {
+      CAPTURE(size, max_norm);
+      const auto grad = random_normal<float>(size, 1);
+      const AdamOptions options{0.01, 0.9, 0.99, 1e-8};
+      auto param = random_normal<float>(size, 2), m = random_normal<float>(size, 3, 0.1);
+      auto v = random_uniform<float>(size, 4);
+      const double squares = squared_norm(grad.data(), size, Reference{});
+      for (int step = 1; step <= 5; ++step) {
+        adam_step(param.data(), m.data(), v.data(), grad.data(), clip_factor(std::sqrt(squares), max_norm), step,
+                  options, size, Reference{});
+      }
+      const Outputs got = run_schedules([&] {
+        State state(size);
+        for (int step = 1; step <= 5; ++step) state.step(grad, squares, 3.5, {options, step, max_norm});
+        return state.host();
+      });
+      // The same operations in double; a GPU's multiply-add may turn the one rounding to float of a step.
+      CHECK(relative_error(got[0], param) < 2e-7);
+      CHECK(relative_error(got[1], m) < 2e-7);
+      CHECK(relative_error(got[2], v) < 2e-7);
+    }
+  }
+}
+
+TEST_CASE("gpu Adam writes nothing if the loss or the norm is not finite") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const std::size_t size = 1030;
+  const auto grad = random_normal<float>(size, 1);
+  for (const auto& [norm, loss] :
+       {std::pair{inf, 1.0}, {double(NAN), 1.0}, {1.0, inf}, {1.0, -inf}, {1.0, double(NAN)}}) {
+    CAPTURE(norm, loss);
+    State state(size);
+    const Outputs before = state.host();
+    state.step(grad, norm, loss, {{}, 1, 1.0});
+    const Outputs after = state.host();
+    for (std::size_t i = 0; i < before.size(); ++i) CHECK(same_bits(after[i], before[i]));
+  }
+}
+
+TEST_CASE("gpu Adam of no parameter") {
+  State state(0);
+  state.step({}, 0, 1, {});
+}
+
+}  // namespace
+}  // namespace flowsmith::testing

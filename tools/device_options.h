@@ -1,0 +1,47 @@
+// The options of every tool that runs a flow: where, on how many threads, and how networks multiply on a GPU.
+#pragma once
+
+#include "engine/dispatch.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+
+inline NetPrecision parse_precision(const std::string& text) {
+  if (text == "fp32") return NetPrecision::kFp32;
+  if (text == "tf32") return NetPrecision::kTf32;
+  if (text == "bf16") return NetPrecision::kBf16;
+  throw Error("unknown --nets '" + text + "': choose fp32, tf32 or bf16");
+}
+
+inline void add_device_options(cxxopts::Options& options, const char* device = "auto") {
+  // clang-format off
+  options.add_options()
+      ("device", "auto, cpu, cuda, cuda:N, reference or emulated", cxxopts::value<std::string>()->default_value(device))
+      ("threads", "On the host; 0: one per core", cxxopts::value<int>()->default_value("0"))
+      ("nets", "What networks multiply on a GPU: fp32, tf32 or bf16 (sums are fp32)",
+       cxxopts::value<std::string>()->default_value("fp32"))
+      ("no-graph", "On a GPU: launch every kernel anew instead of replaying a captured graph, for debugging (default: off)",
+       cxxopts::value<bool>()->default_value("false"));
+  // clang-format on
+}
+
+/// Puts the options into effect and returns the device.
+inline Device device_from(const cxxopts::ParseResult& options) {
+  set_thread_count(options["threads"].as<int>());
+  const NetPrecision precision = parse_precision(options["nets"].as<std::string>());
+  const Device device = select_device(options["device"].as<std::string>());
+  if (is_host(device) && precision != NetPrecision::kFp32) {
+    throw Error("--nets " + options["nets"].as<std::string>() + " needs a GPU: on device " + device_name(device) +
+                " networks are fp32");
+  }
+  dispatch_device(device, [&](auto stream) {
+    using Stream = decltype(stream);
+    if constexpr (Gpu<Stream>) {
+      GpuContext<Stream>::instance().set_precision(precision);
+      GpuContext<Stream>::instance().set_graphs(!options["no-graph"].as<bool>());
+    }
+  });
+  return device;
+}
+
+}  // namespace flowsmith
