@@ -102,8 +102,8 @@ struct WarpTile {
   static __device__ int row(int m, int i) { return m * 16 + i / 2 * 8 + lane_index() / 4; }
   static __device__ int column(int n, int i) { return n * 8 + lane_index() % 4 * 2 + i % 2; }
 
-  /// Adds the product of one step. rows[i] + word is the step's beginning in row Rows::row(i) of the left factor;
-  /// right.template load<...>(word, n) gives the right factor's step of tile n (see StageFragments in conv_weights.h).
+  /// Adds the product of one step. rows[i] + word is where it begins in row Rows::row(i) of the left factor;
+  /// right.load(b, stage_word, n) gives the lane its part of tile n of the right factor (WeightStage::Fragments).
   template <class Right>
   __device__ void multiply(const std::uint32_t* const (&rows)[Rows::kCount], int word, const Right& right,
                            int stage_word) {

@@ -37,7 +37,7 @@ class Comparison:
         self.options, self.started = options, time.monotonic()
         self.ours, self.theirs = collections.defaultdict(list), collections.defaultdict(list)
         self.failed = set()  # what PyTorch cannot do, or has no time for
-        self.row, self.version, self.rounds, self.longest_compilation = {}, "", 0, 0.0
+        self.row, self.version, self.rounds, self.longest_compilation = {}, "(none)", 0, 0.0
         device = "cuda" if options.device.startswith("cuda") else "cpu"
         server = pathlib.Path(__file__).with_name("bench_torch.py")
         self.torch = subprocess.Popen(
@@ -178,6 +178,8 @@ def main():
         print(comparison.table(), end="", flush=True)
         if options.out:
             pathlib.Path(options.out).write_text(comparison.table())
+    if not any(comparison.theirs.values()):
+        sys.exit("nothing was measured in PyTorch")
 
 
 if __name__ == "__main__":

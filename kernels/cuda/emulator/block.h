@@ -1,8 +1,9 @@
 // The state of the block that runs: there is one at a time. Shared by scheduler.cpp, which moves from thread to thread,
-// and device_functions.cpp, which is what the threads call.
+// device_functions.cpp, which is what the threads call, and race_shadow.cpp, which looks at what they touch.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "kernels/cuda/emulator/fiber.h"
@@ -21,7 +22,6 @@ struct Block {
   SharedMemory shared;
   Context scheduler;  ///< the stack of run_kernel
   const KernelCall* call = nullptr;
-  bool in_thread = false;  ///< false while the scheduler runs, and once a thread has failed
   int threads = 0, warps = 0;
   std::uint32_t number = 0;             ///< counted through the grid
   std::uint32_t barriers = 0;           ///< that it has passed
@@ -34,10 +34,18 @@ struct Block {
   const void* error_code = nullptr;  ///< an address in the code that went wrong, if its line is not in the error
 
   Warp& my_warp() { return warp[thread / 32]; }
+  const Warp& my_warp() const { return warp[thread / 32]; }
   int my_lane() const { return thread % 32; }
+
+  /// Whether the address is in the stack of a thread or in the arguments of the kernel.
+  bool holds_stack_or_argument(const void* address) const {
+    const auto* arguments = static_cast<const char*>(call->arguments.get());
+    return fibers.holds(address) || (address >= arguments && address < arguments + call->arguments_bytes);
+  }
 };
 
-Block& block();
+/// Null while no thread runs: on the host, in the scheduler, and once a thread has failed.
+extern Block* running_block;
 
 /// Leaves the running thread, which waits, for another of its warp or for the scheduler.
 void wait(Block& b);
@@ -46,6 +54,11 @@ inline std::string text_of(uint3 index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z) + ")";
 }
 inline std::string text_of(const Place& place) { return std::string(place.file) + ":" + std::to_string(place.line); }
-bool same_place(const Place& a, const Place& b);
+inline bool same_place(const Place& a, const Place& b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+}
+
+/// Ends the kernel with an error at the line that `code`, an address behind a call, belongs to.
+[[noreturn]] void fail_at_code(const char* what, const void* code);
 
 }  // namespace flowsmith::emulator

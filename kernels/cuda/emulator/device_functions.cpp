@@ -1,10 +1,7 @@
 // Where threads meet, and how one of them ends the kernel.
 #include "kernels/cuda/emulator/device_functions.h"
 
-#include <cstring>
-
 #include "kernels/cuda/emulator/block.h"
-#include "kernels/cuda/emulator/scheduler.h"
 
 namespace flowsmith::emulator {
 
@@ -12,8 +9,8 @@ namespace {
 
 /// Ends the kernel. The thread never goes on: what is on its stack is not destroyed.
 [[noreturn]] void fail_at(const char* what, const Place* place) {
-  Block& b = block();
-  b.in_thread = false;  // the standard library's code below may be the copy that the race build checks
+  Block& b = *running_block;
+  running_block = nullptr;  // the standard library's code below may be the copy that the race build checks
   b.error = what;
   if (place != nullptr) b.error += " at " + text_of(*place);
   b.error += " by thread " + text_of(threadIdx);
@@ -28,20 +25,20 @@ namespace {
 void fail(const char* what) { fail_at(what, nullptr); }
 
 void fail_at_code(const char* what, const void* code) {
-  block().error_code = code;
+  running_block->error_code = code;
   fail(what);
 }
 
 void* shared_variable(const void* key, std::size_t bytes) {
-  void* memory = block().shared.variable(key, bytes);
+  void* memory = running_block->shared.variable(key, bytes);
   if (memory == nullptr) fail("more shared memory than a block can have (48 KiB declared, 227 KiB in all), used");
   return memory;
 }
 
-void* dynamic_shared() { return block().shared.dynamic(); }
+void* dynamic_shared() { return running_block->shared.dynamic(); }
 
 void barrier(Place place) {
-  Block& b = block();
+  Block& b = *running_block;
   Warp& warp = b.my_warp();
   const unsigned me = 1u << b.my_lane();
   for_each_lane(warp.collecting, [&](int lane) {
@@ -53,7 +50,7 @@ void barrier(Place place) {
 }
 
 void collective(unsigned mask, const void* in, void* out, CollectiveFunction f, Place place) {
-  Block& b = block();
+  Block& b = *running_block;
   Warp& warp = b.my_warp();
   const int lane = b.my_lane();
   const unsigned me = 1u << lane;
@@ -93,7 +90,7 @@ void sync_warp(unsigned mask, Place place) {
   collective(
       mask, nullptr, nullptr,
       [](const void* const*, void* const*, unsigned lanes) {
-        Warp& warp = block().my_warp();
+        Warp& warp = running_block->my_warp();
         if (lanes == ~warp.gone) ++warp.barriers;
       },
       place);

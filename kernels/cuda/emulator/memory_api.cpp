@@ -38,18 +38,30 @@ bool looks_like_device(const void* memory) {
 }
 
 void download(Stream& stream, void* to, const void* from, std::size_t bytes) {
-  Download copy{to, std::vector<char>(bytes)};
+  Transfer copy{to, std::vector<char>(bytes), false};
   {
     const DeviceAccess access;
     std::memcpy(copy.bytes.data(), from, bytes);
   }
-  const bool later = is_pinned(to, bytes);
-  if (later) {
-    stream.deliver_into(to, bytes);
+  const bool returns_at_once = is_pinned(to, bytes);
+  if (returns_at_once) {
+    stream.end_transfers_at(to, bytes);
     std::memset(to, 0xff, bytes);
   }
-  stream.downloads.push_back(std::move(copy));
-  if (!later) stream.deliver_all();
+  stream.transfers.push_back(std::move(copy));
+  if (!returns_at_once) stream.end_all_transfers();
+}
+
+void upload(Stream& stream, void* to, const void* from, std::size_t bytes) {
+  stream.end_transfers_at(from, bytes);
+  {
+    const DeviceAccess access;
+    std::memcpy(to, from, bytes);
+  }
+  write_shadow(to, bytes);
+  if (!is_pinned(from, bytes)) return;
+  const auto* start = static_cast<const char*>(from);
+  stream.transfers.push_back({const_cast<char*>(start), std::vector<char>(start, start + bytes), true});
 }
 
 }  // namespace
@@ -143,7 +155,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   }
   stream.put([=](Stream& s) {
     if (!to_device) return download(s, to, from, bytes);
-    if (!from_device) s.deliver_into(from, bytes);
+    if (!from_device) return upload(s, to, from, bytes);
     const DeviceAccess access;
     std::memmove(to, from, bytes);
     write_shadow(to, bytes);

@@ -11,11 +11,10 @@
 #include <cstdio>
 #include <vector>
 
+#include "kernels/cuda/emulator/block.h"
 #include "kernels/cuda/emulator/device_memory.h"
 #include "kernels/cuda/emulator/error.h"
 #include "kernels/cuda/emulator/race_hooks.h"
-#include "kernels/cuda/emulator/scheduler.h"
-#include "kernels/cuda/emulator/shared_memory.h"
 
 namespace flowsmith::emulator {
 
@@ -208,17 +207,17 @@ void release_shadow(const void* memory, std::size_t bytes) { set(memory, bytes, 
 void write_shadow(const void* memory, std::size_t bytes) { set(memory, bytes, {++shadow().clock, 0, 0, 0, 0}); }
 
 void check_access(const void* memory, std::size_t bytes, bool is_write, const void* code) {
-  if (!in_kernel()) return;
-  Shadow& s = shadow();
+  const Block* const block = running_block;
+  if (block == nullptr) return;
+  const Shadow& s = shadow();
   const bool is_shared = s.shared.hold(memory);
   if (!is_shared && !s.device.hold(memory)) {
-    if (is_stack_or_argument(memory) || in_program_image(memory)) return;
+    if (block->holds_stack_or_argument(memory) || in_program_image(memory)) return;
     fail_at_code("access to host memory", code);
   }
   const Cells& cells = is_shared ? s.shared : s.device;
-  const RunningThread who = running_thread();
-  const Access me{is_shared ? s.block : s.launch, is_shared ? 0 : who.block, who.barriers, who.thread,
-                  who.warp_barriers};
+  const Access me{is_shared ? s.block : s.launch, is_shared ? 0 : block->number, block->barriers,
+                  std::uint16_t(block->thread), block->my_warp().barriers};
   const auto first = std::size_t(static_cast<const char*>(memory) - cells.memory);
   for (std::size_t at = first; at < first + bytes;) {
     const std::size_t next = std::min(at / 4 * 4 + 4, first + bytes);

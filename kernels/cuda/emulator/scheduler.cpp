@@ -1,7 +1,6 @@
 #include "kernels/cuda/emulator/scheduler.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -22,6 +21,8 @@ dim3 blockDim, gridDim;
 
 namespace flowsmith::emulator {
 
+Block* running_block = nullptr;
+
 namespace {
 
 void set_thread(Block& b, int thread) {
@@ -40,7 +41,7 @@ void resume(Block& b, Context& from, int thread) {
 /// What every fiber runs: the current thread, then others of its warp that have not begun.
 void run_threads() {
   arrived();
-  Block& b = block();
+  Block& b = *running_block;
   for (;;) {
     b.call->invoke(b.call->arguments.get());
     Warp& warp = b.my_warp();
@@ -126,9 +127,9 @@ void run_block(Block& b, const Schedule& schedule) {
       warp.wake(~warp.gone);
       const int lane = warp.next_lane();
       if (lane < 0) continue;
-      b.in_thread = true;
+      running_block = &b;
       resume(b, b.scheduler, warp_order[i] * 32 + lane);
-      b.in_thread = false;
+      running_block = nullptr;
       if (!b.error.empty()) return;
     }
     if (all_returned(b)) return;
@@ -156,7 +157,7 @@ void give_up_on_error(Block& b, const KernelCall& call) {
 }  // namespace
 
 void run_kernel(const KernelCall& call) {
-  Block& b = block();
+  static Block& b = *new Block(run_threads);  // outlives every destructor that may still launch
   const DeviceAccess access;
   b.shared.begin_kernel(call.shared_bytes);
   b.call = &call;
@@ -181,11 +182,6 @@ void run_kernel(const KernelCall& call) {
   }
 }
 
-Block& block() {
-  static Block& the_block = *new Block(run_threads);  // outlives every destructor that may still launch
-  return the_block;
-}
-
 void wait(Block& b) {
   Context* const mine = b.fiber;
   const int thread = b.thread;
@@ -196,23 +192,6 @@ void wait(Block& b) {
   } else {
     resume(b, *mine, thread / 32 * 32 + next);
   }
-}
-
-bool same_place(const Place& a, const Place& b) {
-  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
-}
-
-bool in_kernel() { return block().in_thread; }
-
-RunningThread running_thread() {
-  Block& b = block();
-  return {b.number, b.barriers, std::uint16_t(b.thread), b.my_warp().barriers};
-}
-
-bool is_stack_or_argument(const void* address) {
-  const Block& b = block();
-  const auto* arguments = static_cast<const char*>(b.call->arguments.get());
-  return b.fibers.holds(address) || (address >= arguments && address < arguments + b.call->arguments_bytes);
 }
 
 }  // namespace flowsmith::emulator

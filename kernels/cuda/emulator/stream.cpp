@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/cuda/emulator/api_error.h"
+#include "kernels/cuda/emulator/error.h"
 
 namespace flowsmith::emulator {
 
@@ -43,22 +44,32 @@ void Stream::put(const Work& work) {
   }
 }
 
-void Stream::deliver(std::size_t until) {
+void Stream::end_transfers(std::size_t until) {
   std::size_t count = 0;
-  for (; count < downloads.size() && delivered < until; ++count, ++delivered) {
-    std::memcpy(downloads[count].to, downloads[count].bytes.data(), downloads[count].bytes.size());
+  for (; count < transfers.size() && ended < until; ++count, ++ended) {
+    const Transfer& transfer = transfers[count];
+    if (transfer.to_device) {
+      source_changed |= std::memcmp(transfer.pinned, transfer.bytes.data(), transfer.bytes.size()) != 0;
+    } else {
+      std::memcpy(transfer.pinned, transfer.bytes.data(), transfer.bytes.size());
+    }
   }
-  downloads.erase(downloads.begin(), downloads.begin() + std::ptrdiff_t(count));
+  transfers.erase(transfers.begin(), transfers.begin() + std::ptrdiff_t(count));
 }
 
-void Stream::deliver_into(const void* memory, std::size_t bytes) {
-  const auto* start = static_cast<const char*>(memory);
+void Stream::end_transfers_at(const void* pinned, std::size_t bytes) {
+  const auto* start = static_cast<const char*>(pinned);
   std::size_t count = 0;
-  for (std::size_t i = 0; i < downloads.size(); ++i) {
-    const auto* to = static_cast<const char*>(downloads[i].to);
-    if (to < start + bytes && start < to + downloads[i].bytes.size()) count = i + 1;
+  for (std::size_t i = 0; i < transfers.size(); ++i) {
+    const auto* other = static_cast<const char*>(transfers[i].pinned);
+    if (other < start + bytes && start < other + transfers[i].bytes.size()) count = i + 1;
   }
-  deliver(delivered + count);
+  end_transfers(ended + count);
+}
+
+void Stream::complain() {
+  if (!std::exchange(source_changed, false)) return;
+  throw_error("the host changed pinned memory while a copy from it to the GPU could be under way: wait for it first");
 }
 
 }  // namespace flowsmith::emulator
@@ -76,7 +87,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return note(cudaErrorInvalidResourceHandle);
-  stream->deliver_all();
+  stream->end_all_transfers();
   streams().erase(stream);
   delete stream;
   return cudaSuccess;
@@ -88,13 +99,17 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
     stream.capture_failed = true;
     return note(cudaErrorStreamCaptureUnsupported);
   }
-  stream.deliver_all();
+  stream.end_all_transfers();
+  stream.complain();
   return cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize() {
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
-  for (Stream* stream : streams()) stream->deliver_all();
+  for (Stream* stream : streams()) {
+    stream->end_all_transfers();
+    stream->complain();
+  }
   return cudaSuccess;
 }
 
@@ -116,13 +131,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   Stream& stream = stream_of(handle);
-  *event = {&stream, stream.delivered + stream.downloads.size(), stream.capturing, std::chrono::steady_clock::now()};
+  *event = {&stream, stream.ended + stream.transfers.size(), stream.capturing, std::chrono::steady_clock::now()};
   return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->captured) return note(cudaErrorCapturedEvent);
-  if (event->stream != nullptr && streams().count(event->stream) > 0) event->stream->deliver(event->downloads);
+  if (event->stream != nullptr && streams().count(event->stream) > 0) {
+    event->stream->end_transfers(event->transfers);
+    event->stream->complain();
+  }
   return cudaSuccess;
 }
 

@@ -14,30 +14,34 @@ using namespace cuda_names;
 /// What a stream does, in its order.
 using Work = std::function<void(Stream&)>;
 
-/// A copy to pinned memory that has been made on the device and is still on its way.
-struct Download {
-  void* to;
+/// A copy between the device and pinned memory that may still be under way, as far as the host knows.
+struct Transfer {
+  void* pinned;
   std::vector<char> bytes;
+  bool to_device;
 };
 
 struct Stream {
-  std::vector<Download> downloads;
-  std::size_t delivered = 0;  ///< downloads that have arrived since the stream was made
+  std::vector<Transfer> transfers;
+  std::size_t ended = 0;        ///< transfers that have come to their end since the stream was made
+  bool source_changed = false;  ///< the host changed memory from which one of them was copying
   bool capturing = false, capture_failed = false;
   std::vector<Work> captured;
 
   /// Runs the work now, or records it.
   void put(const Work& work);
-  /// Lets the first downloads arrive, until so many have since the stream was made.
-  void deliver(std::size_t until);
-  void deliver_all() { deliver(delivered + downloads.size()); }
-  /// Lets those arrive, and the ones before them, whose destination overlaps.
-  void deliver_into(const void* memory, std::size_t bytes);
+  /// Ends the first transfers, until so many have since the stream was made: what goes to the host arrives.
+  void end_transfers(std::size_t until);
+  void end_all_transfers() { end_transfers(ended + transfers.size()); }
+  /// Ends those, and the ones before them, that overlap this memory.
+  void end_transfers_at(const void* pinned, std::size_t bytes);
+  /// After the host has waited: throws if it did so too late.
+  void complain();
 };
 
 struct Event {
   Stream* stream = nullptr;   ///< null: not recorded
-  std::size_t downloads = 0;  ///< that had been put on the stream
+  std::size_t transfers = 0;  ///< that had been put on the stream
   bool captured = false;
   std::chrono::steady_clock::time_point time;
 };
