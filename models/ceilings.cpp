@@ -54,11 +54,12 @@ double Ceilings::gflop_per_s(NetPrecision precision) const {
 
 template <Gpu G>
 void CeilingMeter::add_gpu_meters() {
-  // Every multiprocessor of a GPU full of threads, and a copy ten times as large as its cache. The emulator has no such
-  // rates; little work shows that the kernels run.
+  // Four blocks on each multiprocessor of a GPU: all fit at once, so none waits for a second turn, and have more than
+  // enough sums under way. The copy is ten times as large as the cache. The emulator has no such rates; little work
+  // shows that the kernels run.
   constexpr bool kReal = std::is_same_v<G, Cuda>;
   const int multiprocessors = GpuRuntime<G>::info().multiprocessors;
-  const int blocks = kReal ? 8 * multiprocessors : 1;
+  const int blocks = kReal ? 4 * multiprocessors : 1;
   const std::size_t copied = kReal ? std::size_t(multiprocessors) << 20 : 1 << 14;  // floats
 
   const Device device = arena_.device();

@@ -135,7 +135,7 @@ cudaError_t cudaFreeHost(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
   if (pinned().erase(static_cast<char*>(memory)) == 0) return note(cudaErrorInvalidValue);
-  cudaDeviceSynchronize();  // what is still on its way into this memory
+  end_transfers_everywhere();
   std::free(memory);
   return cudaSuccess;
 }

@@ -1,6 +1,6 @@
 // The part of the CUDA runtime API that runtime.cu uses, with CUDA's names and meaning (CUDA Runtime API reference).
 // Work runs when it is put on a stream, except that what the device sends to pinned memory arrives no sooner than the
-// host waits for it.
+// host waits for it. The calls that wait throw GpuError if the host changed what was still being copied.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,6 @@ enum cudaError_t {
 };
 
 enum cudaMemcpyKind {
-  cudaMemcpyHostToHost = 0,
   cudaMemcpyHostToDevice = 1,
   cudaMemcpyDeviceToHost = 2,
   cudaMemcpyDeviceToDevice = 3,

@@ -36,6 +36,10 @@ bool spoil_captures() {
   return any;
 }
 
+void end_transfers_everywhere() {
+  for (Stream* stream : streams()) stream->end_all_transfers();
+}
+
 void Stream::put(const Work& work) {
   if (capturing) {
     captured.push_back(work);
@@ -106,10 +110,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 
 cudaError_t cudaDeviceSynchronize() {
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
-  for (Stream* stream : streams()) {
-    stream->end_all_transfers();
-    stream->complain();
-  }
+  end_transfers_everywhere();
+  for (Stream* stream : streams()) stream->complain();
   return cudaSuccess;
 }
 

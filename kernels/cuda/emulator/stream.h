@@ -56,6 +56,8 @@ struct ExecutableGraph {
 
 /// The stream of a handle; null is the default stream.
 Stream& stream_of(cudaStream_t stream);
+/// Of all streams, without a complaint: for memory that is going away.
+void end_transfers_everywhere();
 /// Some stream is being captured: its capture fails, since the call that asks cannot be captured.
 bool spoil_captures();
 

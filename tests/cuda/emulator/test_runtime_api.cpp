@@ -158,6 +158,39 @@ TEST_CASE("a download to pinned memory arrives when the host waits for it") {
   CHECK(y.host() == std::vector<float>{2, 3});
 }
 
+TEST_CASE("pinned memory is left alone until the upload from it is over") {
+  const NewStream stream;
+  const DeviceFloats x(2);
+  const PinnedFloats source(2);
+  const auto upload = [&] {
+    CHECK(cudaMemcpyAsync(x.data(), source.data(), x.bytes(), cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  };
+  cudaEvent_t event = nullptr;
+  CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess);
+  source.data()[0] = source.data()[1] = 1;
+  upload();
+  CHECK(cudaEventRecord(event, stream) == cudaSuccess);
+  add_one(x, stream);
+  CHECK(cudaEventSynchronize(event) == cudaSuccess);
+  source.data()[0] = 2;  // the upload is over, whatever came after it
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  upload();
+  source.data()[0] = 3;
+  CHECK_THROWS_WITH(cudaStreamSynchronize(stream), Catch::Contains("the host changed pinned memory"));
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  upload();
+  CHECK(cudaEventRecord(event, stream) == cudaSuccess);
+  source.data()[0] = 4;
+  CHECK_THROWS_WITH(cudaEventSynchronize(event), Catch::Contains("the host changed pinned memory"));
+  // The device may write where it has read.
+  upload();
+  CHECK(cudaMemsetAsync(x.data(), 0, x.bytes(), stream) == cudaSuccess);
+  CHECK(cudaMemcpyAsync(source.data(), x.data(), x.bytes(), cudaMemcpyDeviceToHost, stream) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  CHECK(source.values() == std::vector<float>{0, 0});
+  CHECK(cudaEventDestroy(event) == cudaSuccess);
+}
+
 TEST_CASE("events measure time") {
   cudaEvent_t from = nullptr, to = nullptr;
   CHECK(cudaEventCreate(&from) == cudaSuccess);
