@@ -119,9 +119,9 @@ int train(const cxxopts::ParseResult& options) {
   }
 
   const TrainingOptions& t = config.training;
-  std::printf("training %s (edition %s) on %s, batch %d, seed %llu, device %s\n",
+  std::printf("training %s (edition %s) on %s, device %s, batch %d, seed %llu\n",
               architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), config.data.c_str(),
-              t.batch_size, static_cast<unsigned long long>(t.seed), describe_device(device).c_str());
+              describe_device(device).c_str(), t.batch_size, static_cast<unsigned long long>(t.seed));
   std::fflush(stdout);
   install_signal_handlers();
   Console console;
