@@ -63,22 +63,25 @@ pack_build() {
       [ -x "$candidate" ] && export CUDACXX=$candidate
     done
   fi
-  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON || fail "the configuration failed"
+  # The programs find the libraries beside them, and so do those libraries: an RPATH holds for both, a RUNPATH does not.
+  # shellcheck disable=SC2016  # $ORIGIN is for the loader
+  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON '-DCMAKE_BUILD_RPATH=$ORIGIN/../lib' \
+    -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags || fail "the configuration failed"
   local target
   for target in "${tools[@]}" "$kernel_tests"; do
     cmake --build "$build" --target "$target" || fail "the build of $target failed"
   done
   # Only what is carried may stay in bin/; everything but glibc goes beside it.
-  local kept=$build/kept file
+  local kept=$build/kept libraries
   rm -rf "$kept" "${build:?}/lib"
-  mkdir -p "$kept" "$build/lib"
+  mkdir -p "$kept"
   for target in "${tools[@]}" "$kernel_tests"; do
     strip -o "$kept/$target" "$build/bin/$target" || fail "cannot strip $target"
-    while read -r file; do
-      cp -Lu "$file" "$build/lib/" || fail "cannot copy $file"
-    done < <(ldd "$kept/$target" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
-               grep -vE '/(libc|libm|libmvec|libdl|libpthread|librt|libresolv|libutil|libcuda)\.so')
   done
+  mapfile -t libraries < <(ldd "$kept"/* | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | sort -u |
+                             grep -vE '/(libc|libm|libmvec|libdl|libpthread|librt|libresolv|libutil|libcuda)\.so')
+  mkdir "$build/lib"
+  cp -L "${libraries[@]}" "$build/lib/" || fail "cannot copy the libraries"
   rm -rf "${build:?}/bin"
   mv "$kept" "$build/bin"
   local carried tree
@@ -186,13 +189,13 @@ step() {
 
 # --- the programs ---
 
-# cuDNN and cuBLAS come with PyTorch's packages; PyTorch itself must not see our libraries.
+# cuDNN and cuBLAS come with PyTorch's packages.
 nvidia_libraries=$("$python" - 2>/dev/null <<'PYTHON'
 import glob, os, sysconfig
 print(":".join(sorted(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib")))))
 PYTHON
 )
-ours=(env "LD_LIBRARY_PATH=${bin%/bin}/lib:$nvidia_libraries:${LD_LIBRARY_PATH:-}" OMP_WAIT_POLICY=passive)
+ours=(env "LD_LIBRARY_PATH=$nvidia_libraries:${LD_LIBRARY_PATH:-}" OMP_WAIT_POLICY=passive)
 
 has_numpy=0 has_torch=0
 "$python" -c "import numpy" 2>/dev/null && has_numpy=1
@@ -316,6 +319,10 @@ sanitize() {
   limited "${ours[@]}" "$sanitizer" --tool "$tool" --error-exitcode 9 --print-limit 20 "$@"
   status=$?
   figure=$(tail -n "+$((before + 1))" "$log" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' | tail -n 1 | sed 's/^=* *//')
+  if tail -n "+$((before + 1))" "$log" | grep -q 'Device not supported'; then
+    figure="compute-sanitizer does not support this device"
+    return 77
+  fi
   if [ $status -eq 124 ]; then
     figure="nothing found before its time was over"
     if tail -n "+$((before + 1))" "$log" | grep -qE '^=+ +(Invalid|Uninitialized|Error|ERROR|Race|Hazard|Program hit)'; then

@@ -50,7 +50,7 @@ TEST_CASE("train fills its folder and says how to go on", "[cli]") {
   CHECK_THAT(place.output_of("info", {"--weights", "run/last.safetensors"}), Contains("images 4 x 4"));
 }
 
-TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli]") {
+TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli][long]") {
   const TrainingPlace place;
   const Arguments options{"--model", "simple", "--data", "tiny", "--batch-size", "10", "--threads", "1"};
   place.output_of("train", options + Arguments{"--max-steps", "1"});
@@ -64,7 +64,7 @@ TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli]") {
   CHECK(place.bytes("runs/simple/last.safetensors") == first);
 }
 
-TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli]") {
+TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
   const TrainingPlace place;
   Program program(Workplace::command("train", TrainingPlace::options("killed")), place.dir().path());
   // Beyond the first epoch, whose end wrote a checkpoint: the header, five steps, a validation, two steps.
