@@ -13,10 +13,9 @@ namespace {
 constexpr const char* kChecksumKey = "weights_crc32c";
 
 std::string weights_checksum(const Flow& flow) {
-  const Tensor values = flow.parameters().values();
+  const std::vector<float> values = download<float>(flow.device(), flow.parameters().values());
   char text[16];
-  std::snprintf(text, sizeof text, "%08x",
-                unsigned(crc32c({static_cast<const std::byte*>(values.raw()), values.bytes()})));
+  std::snprintf(text, sizeof text, "%08x", unsigned(crc32c(std::as_bytes(std::span(values)))));
   return text;
 }
 

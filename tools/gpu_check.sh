@@ -173,7 +173,12 @@ step() {
   step_end=$((SECONDS + (limit < left ? limit : left)))
   figure=""
   echo "=== $current" >>"$log"
-  if [ "$left" -le 0 ]; then status=124; else "$@"; status=$?; fi
+  if [ "$left" -le 0 ]; then
+    status=124 figure="no time left for it"
+  else
+    "$@"
+    status=$?
+  fi
   case $status in
     0) verdict=PASS ;;
     77) verdict=SKIP ;;
@@ -184,7 +189,8 @@ step() {
     [ "$kind" = benchmarks ] || failed=1
     tail -n 20 "$log" | cut -c 1-300 >&2
   fi
-  [ -n "$figure" ] || [ $verdict = PASS ] || [ $verdict = SKIP ] || figure=$(grep . "$log" | tail -n 1 | cut -c 1-100)
+  [ -n "$figure" ] || [ $verdict = PASS ] || [ $verdict = SKIP ] ||
+    figure="status $status: $(grep . "$log" | tail -n 1 | cut -c 1-100)"
   names+=("$current") verdicts+=("$verdict") seconds+=($((SECONDS - begin))) figures+=("$figure")
   printf '%-34s %-7s %5s  %s\n' "$current" "$verdict" $((SECONDS - begin)) "$figure"
   current=""
@@ -282,7 +288,8 @@ train_killed() {
   wait "$child" 2>/dev/null
   child=""
   killed_at=$(($(rows_of killed) - 1))
-  train_into killed --resume && same_weights first killed || return 1
+  train_into killed --resume || return
+  same_weights first killed || return
   resumed_at=$(grep -oE '^resuming at step [0-9]+' "$log" | grep -oE '[0-9]+$' | tail -n 1)
   figure="$figure, killed at step $killed_at, resumed at ${resumed_at:-0}"
   [ "${resumed_at:-0}" -gt 0 ] && [ "$killed_at" -lt "$steps" ]
