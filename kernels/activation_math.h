@@ -25,4 +25,16 @@ FLOWSMITH_HD inline T sigmoid(T a) {
   return T(1) / (T(1) + std::exp(-a));
 }
 
+/// sigmoid(a) and sigmoid(-a) from one exponential and one division; the smaller keeps its digits too.
+template <class T>
+struct SigmoidPair {
+  T of, of_negative;
+};
+
+template <class T>
+FLOWSMITH_HD inline SigmoidPair<T> sigmoid_pair(T a) {
+  const T e = std::exp(-std::abs(a)), larger = T(1) / (T(1) + e), smaller = e * larger;
+  return a < 0 ? SigmoidPair<T>{smaller, larger} : SigmoidPair<T>{larger, smaller};
+}
+
 }  // namespace flowsmith

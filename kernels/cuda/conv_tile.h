@@ -89,7 +89,9 @@ void with_precision(NetPrecision precision, Run run) {
 /// Calls run with the Columns that suit so many channels (of each half); more than 64 take several blocks.
 template <int kHalves, class Run>
 void with_columns(int channels, Run run) {
-  if (channels <= 8) return run(Columns<1, 1, kHalves>{});
+  if constexpr (kHalves == 1) {  // ELU-concat stands in front of wide layers only
+    if (channels <= 8) return run(Columns<1, 1, 1>{});
+  }
   if (channels <= 16) return run(Columns<2, 1, kHalves>{});
   if (channels <= 32) return run(Columns<4, 1, kHalves>{});
   if (channels <= 48) return run(Columns<3, 2, kHalves>{});

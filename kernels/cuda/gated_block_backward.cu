@@ -25,7 +25,6 @@ using namespace cuda;
 
 struct GatedBlockBackwardTask {
   std::int64_t pixels;
-  int channels;
   const float *dy, *x, *h, *vg, *gamma;
   ConvWeights weights1;
   Grad<float> dx;
@@ -35,8 +34,7 @@ struct GatedBlockBackwardTask {
 
 /// The block's share of dgamma and dbeta: sums over its rows of dy * xh and dy.
 template <class Cols>
-__device__ void write_norm_partial(float* partial, const ChannelValues<Cols>& xh, const ChannelValues<Cols>& dy,
-                                   int channels) {
+__device__ void write_norm_partial(float* partial, const ChannelValues<Cols>& xh, const ChannelValues<Cols>& dy) {
   using Layout = BlockLayout<Cols>;
   FLOWSMITH_SHARED(float, sums, [2][Layout::kRowWarps][Cols::kOfHalf]);
 #pragma unroll
@@ -64,10 +62,9 @@ __device__ void write_norm_partial(float* partial, const ChannelValues<Cols>& xh
     }
   }
   __syncthreads();
-  for (int i = int(threadIdx.x); i < 2 * channels; i += kConvThreads) {
-    const int which = i / channels;
+  for (int i = int(threadIdx.x); i < 2 * Cols::kOfHalf; i += kConvThreads) {
     float sum = 0;
-    for (int warp = 0; warp < Layout::kRowWarps; ++warp) sum += sums[which][warp][i - which * channels];
+    for (int warp = 0; warp < Layout::kRowWarps; ++warp) sum += sums[i / Cols::kOfHalf][warp][i % Cols::kOfHalf];
     partial[i] = sum;
   }
 }
@@ -77,18 +74,17 @@ template <class Cols>
 __device__ void layer_norm_gradient(ChannelValues<Cols>& dr, const GatedBlockBackwardTask& task,
                                     std::int64_t warp_pixel) {
   using Layout = BlockLayout<Cols>;
-  const int channels = task.channels;
+  constexpr int kChannels = Cols::kOfHalf;
   ChannelValues<Cols> xh{};
   for_each_value<Cols>([&](int m, int n, int i) { dr[m][n][i] = 0; });
 #pragma unroll
   for (int n = 0; n < Cols::kTiles; ++n) {
     const int channel = channel_of_tile<Cols>(n);
     for_each_row(Layout::kM, warp_pixel, task.pixels, [&](int m, int i, std::size_t pixel) {
-      const float* const vg = task.vg + pixel * 2 * channels;
-      const Vector<float, 2> x = load_pair(task.x + pixel * channels, channel, channels);
-      const Vector<float, 2> value = load_pair(vg, channel, channels);
-      const Vector<float, 2> gate = load_pair(vg + channels, channel, channels);
-      const Vector<float, 2> dy = load_pair(task.dy + pixel * channels, channel, channels);
+      const float* const vg = task.vg + pixel * 2 * kChannels + channel;
+      const Vector<float, 2> x = load_vector<2>(task.x + pixel * kChannels + channel);
+      const Vector<float, 2> value = load_vector<2>(vg), gate = load_vector<2>(vg + kChannels);
+      const Vector<float, 2> dy = load_vector<2>(task.dy + pixel * kChannels + channel);
       for (int c = 0; c < 2; ++c) {
         xh[m][n][i + c] = x[c] + value[c] * sigmoid(gate[c]);
         dr[m][n][i + c] = dy[c];
@@ -96,13 +92,13 @@ __device__ void layer_norm_gradient(ChannelValues<Cols>& dr, const GatedBlockBac
     });
   }
   RowValues<Cols> rstd;
-  normalize_rows<Cols>(xh, rstd, channels);
-  write_norm_partial<Cols>(task.norm_partials + std::size_t(blockIdx.x) * 2 * channels, xh, dr, channels);
+  normalize_rows<Cols>(xh, rstd);
+  write_norm_partial<Cols>(task.norm_partials + std::size_t(blockIdx.x) * 2 * kChannels, xh, dr);
 
   RowValues<Cols> sum_g{}, sum_g_xh{};
 #pragma unroll
   for (int n = 0; n < Cols::kTiles; ++n) {
-    const Vector<float, 2> gamma = load_pair(task.gamma, channel_of_tile<Cols>(n), channels);
+    const Vector<float, 2> gamma = load_vector<2>(task.gamma + channel_of_tile<Cols>(n));
 #pragma unroll
     for (int m = 0; m < Layout::kM; ++m) {
 #pragma unroll
@@ -116,7 +112,7 @@ __device__ void layer_norm_gradient(ChannelValues<Cols>& dr, const GatedBlockBac
   sum_rows<Cols>(sum_g);
   sum_rows<Cols>(sum_g_xh);
   for_each_value<Cols>([&](int m, int n, int i) {
-    const float mean_g = sum_g[m][i / 2] / float(channels), mean_g_xh = sum_g_xh[m][i / 2] / float(channels);
+    const float mean_g = sum_g[m][i / 2] / float(kChannels), mean_g_xh = sum_g_xh[m][i / 2] / float(kChannels);
     dr[m][n][i] = rstd[m][i / 2] * (dr[m][n][i] - mean_g - xh[m][n][i] * mean_g_xh);
   });
 }
@@ -127,7 +123,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
   using Own = OwnTile<kPrecision, Cols>;
-  const int channels = task.channels;
+  constexpr int kChannels = Cols::kOfHalf;
   const std::int64_t first_pixel = std::int64_t(blockIdx.x) * Layout::kPixels;
   const std::int64_t warp_pixel = first_pixel + Layout::warp_row();
   const PixelTile own{shared, Own::kStride};
@@ -146,20 +142,20 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
           Vector<float, 2> dvalue{}, dgate{};
           if (first_pixel + row < task.pixels) {
             const std::size_t pixel = std::size_t(first_pixel + row);
-            const float* const vg = task.vg + pixel * 2 * channels;
-            float* const dvg = task.dvg + pixel * 2 * channels;
-            const Vector<float, 2> value = load_pair(vg, channel, channels);
-            const Vector<float, 2> gate = load_pair(vg + channels, channel, channels);
+            const std::size_t value_at = pixel * 2 * kChannels + channel, gate_at = value_at + kChannels;
+            const Vector<float, 2> value = load_vector<2>(task.vg + value_at);
+            const Vector<float, 2> gate = load_vector<2>(task.vg + gate_at);
             for (int c = 0; c < 2; ++c) {
-              const bool inside = channel + c < channels;  // what normalize_rows left beyond is garbage
-              const float d = inside ? dr[m][n][i + c] : 0.0f;
-              dvalue[c] = d * sigmoid(gate[c]);
-              dgate[c] = d * value[c] * sigmoid(gate[c]) * sigmoid(-gate[c]);
+              const float d = dr[m][n][i + c];
+              const SigmoidPair<float> s = sigmoid_pair(gate[c]);
+              dvalue[c] = d * s.of;
+              dgate[c] = d * value[c] * s.of * s.of_negative;
             }
-            if (task.dx.data != nullptr)
-              write_pair(task.dx, pixel * channels, channel, channels, {{dr[m][n][i], dr[m][n][i + 1]}});
-            store_pair(dvg, channel, channels, dvalue);
-            store_pair(dvg + channels, channel, channels, dgate);
+            if (task.dx.data != nullptr) {
+              write_vector(task.dx, pixel * kChannels + channel, Vector<float, 2>{{dr[m][n][i], dr[m][n][i + 1]}});
+            }
+            store_vector(task.dvg + value_at, dvalue);
+            store_vector(task.dvg + gate_at, dgate);
           }
           store_words<kPrecision>(Own::word(own, row, 0, channel), dvalue[0], dvalue[1]);
           store_words<kPrecision>(Own::word(own, row, 1, channel), dgate[0], dgate[1]);
@@ -170,7 +166,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
 
   BlockTile<kPrecision, Cols> da;
   WeightStage<kPrecision, Cols, true> stage;
-  const TileChannels own_channels = Own::channels(channels);
+  const TileChannels own_channels = Own::channels();
   stage.fetch(task.weights1, own_channels, 0, 0, 0);
   const PlainRows<typename BlockTile<kPrecision, Cols>::Rows> rows(own, Layout::warp_row());
   multiply_stages(da, stage, shared + Own::kWords, rows, task.weights1, own_channels, 0, Layout::warp_column(),
@@ -180,10 +176,10 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
     const int channel = channel_of_tile<Cols>(n);
     for_each_row(Layout::kM, warp_pixel, task.pixels, [&](int m, int i, std::size_t pixel) {
       const float *const positive = &da.sum[m][n][i], *const negative = &da.sum[m][n + Cols::kTiles][i];
-      const Vector<float, 2> h = load_pair(task.h + pixel * channels, channel, channels);
-      store_pair(task.dh + pixel * channels, channel, channels,
-                 {{concat_elu_gradient({positive[0], negative[0]}, h[0]),
-                   concat_elu_gradient({positive[1], negative[1]}, h[1])}});
+      const Vector<float, 2> h = load_vector<2>(task.h + pixel * kChannels + channel);
+      store_vector(task.dh + pixel * kChannels + channel,
+                   Vector<float, 2>{{concat_elu_gradient({positive[0], negative[0]}, h[0]),
+                                     concat_elu_gradient({positive[1], negative[1]}, h[1])}});
     });
   }
 }
@@ -223,7 +219,7 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
                           GatedBlockShape shape, G gpu) {
   const std::size_t map_bytes = aligned(shape.map().size() * sizeof(float));
-  const bool fused = shape.c <= kMostFusedChannels;
+  const bool fused = is_fused_width(shape.c);
   // Sums on their way: the norm's and each convolution's, one after the other.
   const std::size_t norm_bytes =
       fused ? std::size_t(fused_blocks(shape)) * 2 * shape.c * sizeof(float) : gate_norm_backward_bytes<G>(shape.map());
@@ -237,7 +233,6 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
   if (fused) {
     const int c = shape.c;
     const GatedBlockBackwardTask task{std::int64_t(shape.n) * std::int64_t(shape.map().pixels()),
-                                      c,
                                       dy,
                                       x,
                                       saved.h,

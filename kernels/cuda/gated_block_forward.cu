@@ -1,15 +1,16 @@
 // The gated residual block forward on a GPU, fused: h = conv3x3(a), vg = conv1x1(concat_elu(h)), r = x + value *
 // sigmoid(gate), y = layer_norm(r), with a = concat_elu(x) or x; see kernels/gated_block.h.
 //
-// A block of 4 warps owns 128 pixels (16 and 32 channels) or 64 pixels (48 and 64) and all their channels, padded with
-// zeros to 16, 32, 48 or 64. Its first product (conv_tile.h) leaves h in registers; concat_elu(h) goes to shared memory
-// where x was and is the left factor of the second product, in which value and gate of a channel belong to one thread.
-// The layer norm's sums are shuffles within the four lanes of a pixel, and a pass through shared memory where two warps
-// share one.
+// A block of 4 warps owns 128 pixels (16 and 32 channels) or 64 pixels (48 and 64) and all their channels. Its first
+// product (conv_tile.h) leaves h in registers; concat_elu(h) goes to shared memory where x was and is the left factor
+// of the second product, in which value and gate of a channel belong to one thread. The layer norm's sums are shuffles
+// within the four lanes of a pixel, and a pass through shared memory where two warps share one.
 //
 // Memory plan: x once (with the windows' edges, and again for the residual, from L2), y once, h and vg once if somebody
-// will want gradients: P*C*4*(2 or 5) bytes + weights. 44*P*C^2 FLOPs with ELU-concat in front, 26*P*C^2 without. More
-// than 64 channels: two convolutions and one pass for the rest.
+// will want gradients: P*C*4*(2 or 5) bytes + weights. 44*P*C^2 FLOPs with ELU-concat in front, 26*P*C^2 without. Other
+// widths: two convolutions and one pass for the rest.
+//
+// Any width up to 64 was fused once, with a check at every access: twice the machine code, most of it never run.
 #include "kernels/cuda/gated_block_pixels.h"
 #include "kernels/cuda/gated_block_rows.h"
 #include "kernels/gated_block.h"
@@ -36,7 +37,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
   using Own = OwnTile<kPrecision, Cols>;
-  const int channels = task.in.x_channels;
+  constexpr int kChannels = Cols::kOfHalf;
   const std::int64_t first_pixel = std::int64_t(blockIdx.x) * Layout::kPixels, pixels = task.in.window.pixels;
   const PixelTile own{shared, Own::kStride};
 
@@ -46,7 +47,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
 #pragma unroll
     for (int n = 0; n < Cols::kTiles; ++n) {
       const int channel = channel_of_tile<Cols>(n);
-      const Vector<float, 2> bias = load_pair(task.bias3, channel, channels);
+      const Vector<float, 2> bias = load_vector<2>(task.bias3 + channel);
 #pragma unroll
       for (int m = 0; m < Layout::kM; ++m) {
 #pragma unroll
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
           store_words<kPrecision>(Own::word(own, row, 0, channel), first.positive, second.positive);
           store_words<kPrecision>(Own::word(own, row, 1, channel), first.negative, second.negative);
           if (task.h != nullptr && first_pixel + row < pixels) {
-            store_pair(task.h + std::size_t(first_pixel + row) * channels, channel, channels, h);
+            store_vector(task.h + std::size_t(first_pixel + row) * kChannels + channel, h);
           }
         }
       }
@@ -66,41 +67,41 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
 
   BlockTile<kPrecision, Cols> gated;
   WeightStage<kPrecision, Cols, false> stage;
-  const TileChannels own_channels = Own::channels(channels);
+  const TileChannels own_channels = Own::channels();
   stage.fetch(task.weights1, own_channels, 0, 0, 0);
   const PlainRows<typename BlockTile<kPrecision, Cols>::Rows> rows(own, Layout::warp_row());
   multiply_stages(gated, stage, shared + Own::kWords, rows, task.weights1, own_channels, 0, Layout::warp_column(),
                   first_pixel + Layout::warp_row() < pixels);
 
-  ChannelValues<Cols> r{};
+  ChannelValues<Cols> r{};  // 0 in rows behind the last pixel
 #pragma unroll
   for (int n = 0; n < Cols::kTiles; ++n) {
     const int channel = channel_of_tile<Cols>(n);
-    const Vector<float, 2> value_bias = load_pair(task.bias1, channel, channels);
-    const Vector<float, 2> gate_bias = load_pair(task.bias1 + channels, channel, channels);
+    const Vector<float, 2> value_bias = load_vector<2>(task.bias1 + channel);
+    const Vector<float, 2> gate_bias = load_vector<2>(task.bias1 + kChannels + channel);
     for_each_row(Layout::kM, first_pixel + Layout::warp_row(), pixels, [&](int m, int i, std::size_t pixel) {
       const float *const values = &gated.sum[m][n][i], *const gates = &gated.sum[m][n + Cols::kTiles][i];
       const Vector<float, 2> value{{values[0] + value_bias[0], values[1] + value_bias[1]}};
       const Vector<float, 2> gate{{gates[0] + gate_bias[0], gates[1] + gate_bias[1]}};
-      const Vector<float, 2> x = load_pair(task.in.x + pixel * channels, channel, channels);
+      const Vector<float, 2> x = load_vector<2>(task.in.x + pixel * kChannels + channel);
       for (int c = 0; c < 2; ++c) r[m][n][i + c] = x[c] + value[c] * sigmoid(gate[c]);
       if (task.vg != nullptr) {
-        float* const vg = task.vg + pixel * 2 * channels;
-        store_pair(vg, channel, channels, value);
-        store_pair(vg + channels, channel, channels, gate);
+        float* const vg = task.vg + pixel * 2 * kChannels + channel;
+        store_vector(vg, value);
+        store_vector(vg + kChannels, gate);
       }
     });
   }
   RowValues<Cols> rstd;
-  normalize_rows<Cols>(r, rstd, channels);
+  normalize_rows<Cols>(r, rstd);
 #pragma unroll
   for (int n = 0; n < Cols::kTiles; ++n) {
     const int channel = channel_of_tile<Cols>(n);
-    const Vector<float, 2> gamma = load_pair(task.gamma, channel, channels);
-    const Vector<float, 2> beta = load_pair(task.beta, channel, channels);
+    const Vector<float, 2> gamma = load_vector<2>(task.gamma + channel);
+    const Vector<float, 2> beta = load_vector<2>(task.beta + channel);
     for_each_row(Layout::kM, first_pixel + Layout::warp_row(), pixels, [&](int m, int i, std::size_t pixel) {
-      store_pair(task.y + pixel * channels, channel, channels,
-                 {{r[m][n][i] * gamma[0] + beta[0], r[m][n][i + 1] * gamma[1] + beta[1]}});
+      store_vector(task.y + pixel * kChannels + channel,
+                   Vector<float, 2>{{r[m][n][i] * gamma[0] + beta[0], r[m][n][i + 1] * gamma[1] + beta[1]}});
     });
   }
 }
@@ -142,7 +143,7 @@ template <Gpu G>
 void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
                          GatedBlockShape shape, G gpu) {
   if (shape.map().size() == 0) return;
-  if (shape.c <= kMostFusedChannels) {
+  if (is_fused_width(shape.c)) {
     launch_fused(y, saved, x, weights, shape, gpu);
     return;
   }

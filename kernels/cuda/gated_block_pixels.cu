@@ -80,8 +80,9 @@ __global__ void __launch_bounds__(kThreads)
       const float dr = row.rstd * (g - mean_g - (in.r(pixel, k) - row.mean) * row.rstd * mean_g_xh);
       const float value = in.vg[pixel * 2 * c + k], gate = in.vg[pixel * 2 * c + c + k];
       if (dx.data != nullptr) dx.write(pixel * c + k, dr);
-      dvg[pixel * 2 * c + k] = dr * sigmoid(gate);
-      dvg[pixel * 2 * c + c + k] = dr * value * sigmoid(gate) * sigmoid(-gate);
+      const SigmoidPair<float> s = sigmoid_pair(gate);
+      dvg[pixel * 2 * c + k] = dr * s.of;
+      dvg[pixel * 2 * c + c + k] = dr * value * s.of * s.of_negative;
     }
   }
 }

@@ -7,16 +7,19 @@
 
 namespace flowsmith::cuda {
 
-/// The fused kernels keep all channels of a pixel in one block of threads; wider blocks go through the plain kernels.
-inline constexpr int kMostFusedChannels = 64;
+/// The widths that have fused kernels, in which the number of channels is a constant and a block of threads keeps all
+/// channels of its pixels: those of the flows here. Other widths go through the plain kernels.
+inline bool is_fused_width(int channels) {
+  return channels == 16 || channels == 32 || channels == 48 || channels == 64;
+}
 
-/// Calls run with the Columns<..., 2> of a block with so many channels: values and gates, or elu(h) and elu(-h), side
-/// by side in one thread.
+/// Calls run with the Columns<..., 2> of such a width: values and gates, or elu(h) and elu(-h), side by side in one
+/// thread.
 template <class Run>
 void with_block_columns(int channels, Run run) {
-  if (channels <= 16) return run(Columns<2, 1, 2>{});
-  if (channels <= 32) return run(Columns<4, 1, 2>{});
-  if (channels <= 48) return run(Columns<3, 2, 2>{});
+  if (channels == 16) return run(Columns<2, 1, 2>{});
+  if (channels == 32) return run(Columns<4, 1, 2>{});
+  if (channels == 48) return run(Columns<3, 2, 2>{});
   return run(Columns<4, 2, 2>{});
 }
 
@@ -26,7 +29,7 @@ struct OwnTile {
   static constexpr int kStride = Cols::kAll / kPerWord<kPrecision> + 4;
   static constexpr int kWords = BlockLayout<Cols>::kPixels * kStride;
 
-  static __device__ TileChannels channels(int count) { return {0, count, Cols::kOfHalf, 2}; }
+  static __device__ TileChannels channels() { return {0, Cols::kOfHalf, Cols::kOfHalf, 2}; }
   static __device__ std::uint32_t* word(PixelTile tile, int row, int half, int column) {
     return tile.row(row) + (half * Cols::kOfHalf + column) / kPerWord<kPrecision>;
   }
@@ -100,24 +103,24 @@ __device__ void sum_rows(RowValues<Cols>& sums) {
   }
 }
 
-/// r becomes (r - mean) * rstd over the channels of each row. Channels beyond `channels` must be 0 and are garbage
-/// then.
+/// r becomes (r - mean) * rstd over the channels of each row.
 template <class Cols>
-__device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd, int channels) {
+__device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd) {
   using Layout = BlockLayout<Cols>;
+  constexpr float kChannels = Cols::kOfHalf;
   RowValues<Cols> sums{};
   for_each_value<Cols>([&](int m, int n, int i) { sums[m][i / 2] += r[m][n][i]; });
   sum_rows<Cols>(sums);
   RowValues<Cols> squares{};
   for_each_value<Cols>([&](int m, int n, int i) {
-    r[m][n][i] -= sums[m][i / 2] / float(channels);
-    if (channel_of_tile<Cols>(n) + i % 2 < channels) squares[m][i / 2] += r[m][n][i] * r[m][n][i];
+    r[m][n][i] -= sums[m][i / 2] / kChannels;
+    squares[m][i / 2] += r[m][n][i] * r[m][n][i];
   });
   sum_rows<Cols>(squares);
 #pragma unroll
   for (int m = 0; m < Layout::kM; ++m) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) rstd[m][i] = 1.0f / std::sqrt(squares[m][i] / float(channels) + float(kLayerNormEps));
+    for (int i = 0; i < 2; ++i) rstd[m][i] = 1.0f / std::sqrt(squares[m][i] / kChannels + float(kLayerNormEps));
   }
   for_each_value<Cols>([&](int m, int n, int i) { r[m][n][i] *= rstd[m][i / 2]; });
 }
