@@ -1,5 +1,6 @@
 #include "autograd/tape.h"
 
+#include "engine/trace.h"
 #include "kernels/fill.h"
 
 namespace flowsmith {
@@ -13,6 +14,7 @@ void Tape::start(bool recording) {
 }
 
 void Tape::backward(Var loss) {
+  const TraceRange range("backward");
   require(recording_, "backward needs a tape that was started with recording on");
   require_tensor(value(loss), DType::kF64, Shape{}, "a loss");
   require(needs_grad(loss), "the loss does not depend on anything that needs a gradient");

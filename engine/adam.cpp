@@ -2,12 +2,13 @@
 
 #include <cmath>
 
-#include "engine/device_memory.h"
 #include "engine/dispatch.h"
+#include "engine/trace.h"
 
 namespace flowsmith {
 
-Adam::Adam(const Parameters& parameters) : parameters_(parameters), arena_(parameters.device()) {
+Adam::Adam(const Parameters& parameters)
+    : parameters_(parameters), arena_(parameters.device()), norm_result_(parameters.device()) {
   m_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
   v_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
   fill_zero(parameters.device(), m_);
@@ -22,6 +23,7 @@ void Adam::prepare(AdamOptions options, double max_norm) {
 }
 
 void Adam::step(const Tensor& loss) {
+  const TraceRange range("adam");
   dispatch_network(parameters_.device(), parameters_.dtype(), [&](auto stream, auto zero) {
     using T = decltype(zero);
     T* const values = parameters_.values().data<T>();
@@ -31,9 +33,11 @@ void Adam::step(const Tensor& loss) {
     const auto* const inputs = static_cast<const AdamInputs*>(inputs_.raw());
     if constexpr (Gpu<decltype(stream)>) {
       squared_norm(norm, grads, m_.size(), stream);
+      norm_result_.fetch(squared_norm_);
       adam_step(values, m, v, grads, norm, loss.data<double>(), inputs, m_.size(), stream);
     } else {
       *norm = squared_norm(grads, m_.size(), stream);
+      norm_result_.fetch(squared_norm_);
       if (!std::isfinite(*norm) || !std::isfinite(*loss.data<double>())) return;
       const double scale = clip_factor(std::sqrt(*norm), inputs->max_norm);
       adam_step(values, m, v, grads, scale, inputs->step, inputs->options, m_.size(), stream);
@@ -42,7 +46,7 @@ void Adam::step(const Tensor& loss) {
 }
 
 double Adam::finish(double loss) {
-  const double norm = std::sqrt(download<double>(parameters_.device(), squared_norm_)[0]);
+  const double norm = std::sqrt(norm_result_.value());
   if (std::isfinite(norm) && std::isfinite(loss)) ++step_count_;
   return norm;
 }

@@ -1,6 +1,7 @@
 // Adam with gradient clipping over the flat span of a flow's parameters.
 #pragma once
 
+#include "engine/device_memory.h"
 #include "engine/parameters.h"
 #include "kernels/optimizer.h"
 
@@ -17,8 +18,8 @@ class Adam {
   /// scalar f64 of the device, or the gradient is not finite. On a GPU the step is only put on the stream.
   void step(const Tensor& loss);
 
-  /// Waits for the step and returns the norm of its gradient before clipping. `loss` is the value that step() saw: a
-  /// step that changed nothing is not counted.
+  /// Once the device is done with the step: the norm of its gradient before clipping. `loss` is the value that step()
+  /// saw: a step that changed nothing is not counted.
   double finish(double loss);
 
   std::int64_t step_count() const { return step_count_; }
@@ -31,6 +32,7 @@ class Adam {
   Arena arena_;
   Tensor m_, v_;
   Tensor squared_norm_;  ///< f64, of the last step
+  Result norm_result_;   ///< the same, on the host
   Tensor inputs_;        ///< the bytes of an AdamInputs: memory, because a captured step cannot take new arguments
   std::int64_t step_count_ = 0;
 };

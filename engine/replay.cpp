@@ -1,6 +1,7 @@
 #include "engine/replay.h"
 
 #include "engine/dispatch.h"
+#include "engine/trace.h"
 
 namespace flowsmith {
 
@@ -54,6 +55,7 @@ void Replay::run(const std::function<void()>& prepare, const std::function<void(
     prepare();
     graph_->capture(work);
   }
+  const TraceRange range("launch graph");
   graph_->launch();
 }
 

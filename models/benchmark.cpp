@@ -63,7 +63,9 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
   add(
       "train_step", options.batch, 3 * forward_flops(flow, true),
       [](ModelState& s) {
-        s.step.run(s.images.batch(), {{1, NoisePurpose::kTraining, 0}}, AdamOptions{}, 1.0);
+        const auto stage = [&] { s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}}); };
+        if (s.step.adam().step_count() == 0) stage();
+        s.step.run({}, 1.0, stage);
       },
       [](const ModelState& s) { return s.step.graph_nodes(); });
   add(

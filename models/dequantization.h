@@ -16,6 +16,7 @@ struct BatchTensors {
   Tensor index;   ///< u32 (n)
   Tensor stream;  ///< the bytes of a NoiseStream
   Tensor values;  ///< given noise (n,h,w,1) in the type of the path; none: drawn from the stream
+  Tensor block;   ///< u8: the memory in which all of them lie, so that one copy brings a batch
 };
 
 class Dequantization {

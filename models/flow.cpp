@@ -1,11 +1,17 @@
 #include "models/flow.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 
+#include "engine/dispatch.h"
+#include "engine/trace.h"
 #include "models/fixed_passes.h"
 #include "models/multiscale.h"
 
 namespace flowsmith {
+
 Flow::Flow(ModelSpec spec, Device device, DType network_type)
     : spec_(spec), parameters_(device, network_type), tape_(std::make_unique<Tape>(device)) {
   require_valid(spec);
@@ -61,21 +67,50 @@ Dequantization Flow::make_variational_dequantization() {
 /// The dequantization is the tutorial's flows.0.
 std::string Flow::next_prefix() const { return "flows." + std::to_string(layers_.size() + 1) + "."; }
 
-BatchTensors Flow::new_batch(Arena& arena, int n, DType path, bool given_noise) const {
+std::size_t Flow::batch_bytes(int n, DType path, bool given_noise) const {
+  return lay_out_batch(nullptr, n, path, given_noise).block.size();
+}
+
+BatchTensors Flow::lay_out_batch(void* memory, int n, DType path, bool given_noise) const {
+  constexpr std::size_t kAlignment = 64;
   require(n > 0, "a pass needs at least one image");
+  const auto base = reinterpret_cast<std::uintptr_t>(memory);
+  std::size_t size = 0;
+  const auto place = [&](DType type, const Shape& shape) {
+    const Tensor tensor(reinterpret_cast<void*>(base + size), type, shape);
+    size += (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    return tensor;
+  };
   const MapShape map = image_shape(n);
-  return {arena.tensor(DType::kU8, map), arena.tensor(DType::kU32, Shape{n}),
-          arena.tensor(DType::kU8, Shape{int(sizeof(NoiseStream))}), given_noise ? arena.tensor(path, map) : Tensor{}};
+  BatchTensors tensors;
+  tensors.images = place(DType::kU8, map);
+  tensors.index = place(DType::kU32, Shape{n});
+  tensors.stream = place(DType::kU8, Shape{int(sizeof(NoiseStream))});
+  if (given_noise) tensors.values = place(path, map);
+  tensors.block = Tensor(memory, DType::kU8, Shape{int(size)});
+  return tensors;
+}
+
+BatchTensors Flow::new_batch(Arena& arena, int n, DType path, bool given_noise) const {
+  return lay_out_batch(arena.allocate(batch_bytes(n, path, given_noise)), n, path, given_noise);
+}
+
+void Flow::write_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const {
+  std::memcpy(tensors.images.raw(), batch.pixels, tensors.images.bytes());
+  std::memcpy(tensors.index.raw(), batch.index, tensors.index.bytes());
+  std::memcpy(tensors.stream.raw(), &noise.stream, sizeof noise.stream);
+  if (!tensors.values) return;
+  dispatch_path(Device::kReference, tensors.values.dtype(), [&](auto, auto zero) {
+    std::copy_n(noise.values, tensors.values.size(), tensors.values.data<decltype(zero)>());
+  });
 }
 
 void Flow::upload_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const {
-  upload(device(), tensors.images, batch.pixels);
-  upload(device(), tensors.index, batch.index);
-  upload(device(), tensors.stream.raw(), &noise.stream, sizeof noise.stream);
-  if (!tensors.values) return;
-  if (tensors.values.dtype() == DType::kF32) return upload(device(), tensors.values, noise.values);
-  const std::vector<double> wide(noise.values, noise.values + tensors.values.size());
-  upload(device(), tensors.values, wide.data());
+  if (is_host(device())) return write_batch(tensors, batch, noise);
+  std::vector<std::byte> block(tensors.block.size());
+  const DType path = tensors.values ? tensors.values.dtype() : DType::kF32;  // any: it is the type of the values
+  write_batch(lay_out_batch(block.data(), batch.n, path, bool(tensors.values)), batch, noise);
+  upload(device(), tensors.block.raw(), block.data(), block.size());
 }
 
 template <class Visit>
@@ -87,9 +122,11 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
   const ParameterVars parameters(tape, parameters_);
   FlowPass pass{tape, parameters, parameters_.dtype(), logdet, {}, keep_latents};
 
+  const TraceRange range("forward");
   Var z = dequantization_.forward(pass, batch, path);
   visit(0, z, logdet);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const TraceRange layer(("flows." + std::to_string(i + 1)).c_str());
     z = layers_[i]->forward(pass, z);
     visit(int(i) + 1, z, logdet);
   }

@@ -107,9 +107,15 @@ class Flow {
     Var z;                        ///< final latent
     std::vector<Tensor> latents;  ///< of the splits, if asked for
   };
-  /// Memory for a batch of n images, of the arena's device, which must be that of the flow. `path` is the type of z.
+  /// Bytes of a batch of n images. `path` is the type of z.
+  std::size_t batch_bytes(int n, DType path, bool given_noise) const;
+  /// A batch in `memory` of that size: of the flow's device, or of the host on its way there.
+  BatchTensors lay_out_batch(void* memory, int n, DType path, bool given_noise) const;
+  /// The same in memory of the arena, whose device must be that of the flow.
   BatchTensors new_batch(Arena& arena, int n, DType path, bool given_noise) const;
-  /// Fills it.
+  /// Fills a batch in memory of the host.
+  void write_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const;
+  /// Fills a batch in memory of the flow's device.
   void upload_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const;
   Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const;
   /// All three at once. Throws Error if the batch is empty.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/trace.h"
 #include "kernels/dequantization.h"
 #include "kernels/likelihood.h"
 #include "models/fixed_passes.h"
@@ -59,6 +60,7 @@ Flow::Scoring& Flow::scoring(int n, bool given_noise) {
 std::vector<double> Flow::log_prob(ImageBatch batch, DequantizationNoise noise) {
   std::vector<double> result(batch.n);
   in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
+    const TraceRange range("score");
     Scoring& pass = scoring(n, noise.values != nullptr);
     upload_batch(pass.batch, slice(batch, dims(), begin, n), slice(noise, dims(), begin));
     pass.replay.run([&] { pass.tape.start(false); },
@@ -128,6 +130,7 @@ Flow::Decoding& Flow::decoding(int n) {
 }
 
 void Flow::run_decoding(Decoding& decoding, std::uint8_t* images) {
+  const TraceRange range("decode");
   Tape& tape = decoding.tape;
   const auto work = [&] {
     const Var logdet = tape.output(DType::kF64, Shape{decoding.n}, false);

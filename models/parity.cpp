@@ -71,7 +71,8 @@ SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, De
   TrainingStep step(flow);
   for (int s = 0; s < steps; ++s) {
     const ImageBatch batch{images.as<std::uint8_t>().data() + s * batch_size, index.data(), n};
-    const StepResult result = step.run(batch, {{}, noise.as<float>().data() + s * batch_size}, options, clip_norm);
+    step.stage(batch, {{}, noise.as<float>().data() + s * batch_size});
+    const StepResult result = step.run(options, clip_norm);
     for (const double value : step.log_prob()) log_prob.push_back(float(value));
     loss.push_back(float(result.bits_per_dim));
     grad_norm.push_back(float(result.gradient_norm));

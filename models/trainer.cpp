@@ -53,15 +53,26 @@ Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device 
   load_epoch_order();
 }
 
-void Trainer::load_epoch_order() { epoch_set_.index = epoch_order(train_.index, options_.seed, std::uint32_t(epoch_)); }
+void Trainer::load_epoch_order() {
+  epoch_set_.index = epoch_order(train_.index, options_.seed, std::uint32_t(epoch_));
+  staged_ = -1;
+}
+
+void Trainer::stage(int position) {
+  const std::size_t begin = std::size_t(position) * options_.batch_size;
+  std::vector<std::uint8_t>& pixels = pixels_[position % 2];
+  pixels = gather(epoch_set_, flow_.dims(), begin, options_.batch_size);
+  step_.stage({pixels.data(), &epoch_set_.index[begin], options_.batch_size},
+              {NoiseStream{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)}});
+  staged_ = position;
+}
 
 StepResult Trainer::step() {
   require(!epoch_done(), "the epoch is over: start the next one first");
-  const std::size_t begin = std::size_t(position_) * options_.batch_size;
-  const std::vector<std::uint8_t> pixels = gather(epoch_set_, flow_.dims(), begin, options_.batch_size);
-  const NoiseStream noise{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)};
-  const StepResult result = step_.run({pixels.data(), &epoch_set_.index[begin], options_.batch_size}, {noise},
-                                      {.lr = learning_rate()}, options_.clip_norm);
+  if (staged_ != position_) stage(position_);
+  const StepResult result = step_.run({.lr = learning_rate()}, options_.clip_norm, [&] {
+    if (position_ + 1 < steps_per_epoch_) stage(position_ + 1);
+  });
   ++position_;
   epoch_sum_ += result.bits_per_dim;
   return result;

@@ -52,6 +52,8 @@ class Trainer {
 
  private:
   void load_epoch_order();
+  /// Hands batch `position` of the epoch to the step.
+  void stage(int position);
 
   TrainingOptions options_;
   Flow flow_;
@@ -61,7 +63,9 @@ class Trainer {
   ImageSet validation_;
   int steps_per_epoch_ = 0;
   int epoch_ = 0, position_ = 0;
-  double epoch_sum_ = 0;  ///< of the steps' bits/dim
+  int staged_ = -1;                      ///< the batch that the step has been handed; -1: none of this epoch
+  std::vector<std::uint8_t> pixels_[2];  ///< of the step in hand and of the next
+  double epoch_sum_ = 0;                 ///< of the steps' bits/dim
 };
 
 }  // namespace flowsmith

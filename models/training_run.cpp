@@ -8,6 +8,7 @@
 
 #include "data/event_file.h"
 #include "data/png.h"
+#include "kernels/cuda/gpu_error.h"
 #include "models/weights.h"
 
 namespace flowsmith {
@@ -64,6 +65,16 @@ class Run {
   }
 
   RunSummary run() {
+    try {
+      return train();
+    } catch (const GpuError& error) {
+      throw Error(std::string("the GPU failed after step ") + std::to_string(trainer_.steps_done()) + ": " +
+                  error.what() + "; go on from the last checkpoint in " + folder_.path() + " with --resume");
+    }
+  }
+
+ private:
+  RunSummary train() {
     observer_.message((trainer_.steps_done() > 0 ? "resuming at step " + std::to_string(trainer_.steps_done()) + ": "
                                                  : std::string()) +
                       std::to_string(dataset_.train.count - int(trainer_.validation_set().index.size())) +
@@ -87,7 +98,6 @@ class Run {
     return finish(validated);
   }
 
- private:
   std::int64_t last_step() const {
     return limits_.max_steps > 0 ? std::min(limits_.max_steps, trainer_.total_steps()) : trainer_.total_steps();
   }

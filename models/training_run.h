@@ -46,8 +46,8 @@ struct RunSummary {
 
 /// Starts the run of `config` in `folder`, or goes on with the one that is there. Sets config's image size from the
 /// dataset. `stop` may be set at any time, also by a signal handler: the step in hand is finished and a checkpoint
-/// written. Throws Error for bad options, data or files, and at a loss or gradient that is not finite; the last
-/// checkpoint then stays as it was.
+/// written. Throws Error for bad options, data or files, and at a loss or gradient that is not finite, and when
+/// a GPU fails; the last checkpoint then stays as it was.
 RunSummary run_training(RunConfig config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
                         const std::atomic<bool>& stop, TrainingObserver& observer);
 

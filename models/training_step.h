@@ -3,6 +3,7 @@
 
 #include "engine/adam.h"
 #include "engine/replay.h"
+#include "engine/staging.h"
 #include "models/flow.h"
 
 namespace flowsmith {
@@ -17,10 +18,14 @@ class TrainingStep {
   /// Holds on to the flow, which must outlive this and stay where it is.
   explicit TrainingStep(Flow& flow);
 
-  /// Runs one step. Throws OutOfMemory, with the batch size that would fit, if there is no room for it. If the loss or
-  /// the gradient is not finite, throws Error that names the step, the layer and the image, and leaves the weights as
-  /// they were.
-  StepResult run(ImageBatch batch, DequantizationNoise noise, AdamOptions options, double clip_norm);
+  /// Hands over the batch of the next run(); what it points to must stay until that is over. While a step is running
+  /// (see `meanwhile`) the copy to a GPU runs beside it.
+  void stage(ImageBatch batch, DequantizationNoise noise);
+  /// Runs one step on the batch that was staged last. `meanwhile` is called when a GPU has got its work and before its
+  /// results are waited for: the time to stage the next batch. Throws OutOfMemory, with the batch size that would fit,
+  /// if there is no room for it. If the loss or the gradient is not finite, throws Error that names the step, the layer
+  /// and the image, and leaves the weights as they were.
+  StepResult run(AdamOptions options, double clip_norm, const std::function<void()>& meanwhile = {});
 
   Adam& adam() { return adam_; }
   const Adam& adam() const { return adam_; }
@@ -35,20 +40,28 @@ class TrainingStep {
   std::size_t graph_nodes() const { return replay_.node_count(); }
 
  private:
+  struct Batch {
+    ImageBatch images{};
+    DequantizationNoise noise;
+  };
+
   /// Memory for the inputs of such a batch, if the last one was of another kind.
   void lay_out(int n, bool given_noise);
   void forward_backward();
   /// The largest batch for which there is memory, measured with batches of one and two images; 0 if there is none.
-  int largest_batch(ImageBatch batch, DequantizationNoise noise);
-  std::string locate_non_finite_gradient(ImageBatch batch, DequantizationNoise noise);
+  int largest_batch(const Batch& batch);
+  std::string locate_non_finite_gradient(const Batch& batch);
 
   Flow& flow_;
   Adam adam_;
   Arena inputs_;
   BatchTensors batch_;
+  std::unique_ptr<Staging> staging_;
+  Batch staged_;
   Tape tape_;
   Flow::Pass pass_;
   Var loss_;
+  Result loss_result_;
   Replay replay_;
 };
 

@@ -56,7 +56,7 @@ std::vector<double> everything(Flow& flow, ImageBatch batch) {
   return values;
 }
 
-TEST_CASE("images survive encode and decode unchanged", "[flow]") {
+TEST_CASE("images survive encode and decode unchanged", "[flow][long]") {
   const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale);
   const Edition edition = GENERATE(Edition::k2024, Edition::k2022);
   INFO(architecture_name(architecture) << " " << edition_name(edition));

@@ -4,9 +4,12 @@
 #include <cmath>
 #include <numeric>
 
-#include "models/training_step.h"
+#include "engine/device_memory.h"
+#include "kernels/cuda/emulator/emulator.h"
+#include "models/training_run.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
+#include "tests/support/run_program.h"
 #include "tests/support/tiny_dataset.h"
 
 namespace flowsmith {
@@ -48,7 +51,8 @@ std::vector<double> losses(Flow& flow, int steps, std::size_t* graph_nodes = nul
   TrainingStep step(flow);
   std::vector<double> result;
   for (int i = 0; i < steps; ++i) {
-    result.push_back(step.run(images.batch(), {noise(std::uint32_t(i))}, {.lr = 1e-3}, 1).bits_per_dim);
+    step.stage(images.batch(), {noise(std::uint32_t(i))});
+    result.push_back(step.run({.lr = 1e-3}, 1).bits_per_dim);
   }
   if (graph_nodes != nullptr) *graph_nodes = step.graph_nodes();
   return result;
@@ -76,7 +80,7 @@ TEST_CASE("training on the GPU's kernels is training on the host", "[gpu][long]"
         download<float>(Device::kEmulated, gpu.parameters().values()));
 }
 
-TEST_CASE("scores, latents and samples of the GPU's kernels are those of the host", "[gpu]") {
+TEST_CASE("scores, latents and samples of the GPU's kernels are those of the host", "[gpu][long]") {
   const auto architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
   Flow host = random_flow(architecture, Device::kCpu), gpu = random_flow(architecture, Device::kEmulated);
   gpu.set_inference_batch(2);  // pieces of 2 and 1
@@ -111,10 +115,54 @@ TEST_CASE("a step on the GPU that diverges names the place and keeps the weights
   REQUIRE(flow.parameters()[0].name == "flows.1.scaling_factor");
   const auto before = download<float>(Device::kEmulated, flow.parameters().values());
   TrainingStep step(flow);
-  const std::string message = error_of([&] { step.run(images.batch(), {noise(0)}, {}, 1); });
+  step.stage(images.batch(), {noise(0)});
+  const std::string message = error_of([&] { step.run({}, 1); });
   CHECK_THAT(message, Contains("step 1") && Contains("not finite") && Contains("image 5"));
   CHECK(download<float>(Device::kEmulated, flow.parameters().values()) == before);
   CHECK(step.adam().step_count() == 0);
+}
+
+TEST_CASE("a step that a GPU has no room for says how much is missing and which batch would fit", "[gpu]") {
+  Flow flow = random_flow(Architecture::kSimple, Device::kEmulated);
+  const Images images(flow);
+  TrainingStep step(flow);
+  step.stage(images.batch(), {noise(0)});
+  constexpr std::size_t kAll = std::size_t{8} << 30;
+  emulator::set_memory_limit(kAll - available_memory(Device::kEmulated) + (1u << 20));  // less than an arena's block
+  const std::string message = error_of([&] { step.run({}, 1); });
+  emulator::set_memory_limit(kAll);
+  CHECK_THAT(message, Contains("GPU memory is full") && Contains("MiB more were asked for, 1 MiB are free") &&
+                          Contains("not even one would fit") && !Contains("\n"));
+}
+
+struct Quiet : TrainingObserver {
+  void message(const std::string&) override {}
+  void progress(const TrainingProgress&) override {}
+};
+
+struct BreaksTheGpu : Quiet {
+  void progress(const TrainingProgress&) override { emulator::break_kernel("gated_block_backward_kernel"); }
+};
+
+TEST_CASE("a kernel that fails in a run ends it in one line and leaves the checkpoint before it", "[gpu][long]") {
+  const TempDir dir;
+  RunConfig config;
+  config.data = write_tiny_dataset(dir, "tiny", {60, 12, 4, 4});
+  config.training.spec.architecture = Architecture::kSimple;
+  config.training.batch_size = 10;
+  const RunFolder folder(dir.file("run"));
+  const std::atomic<bool> stop{false};
+  const auto train = [&](bool resume, std::int64_t steps, Device device, TrainingObserver&& observer) {
+    return run_training(config, folder, resume, {0, steps}, device, stop, observer);
+  };
+  train(false, 1, Device::kEmulated, Quiet());
+  const std::string before = bytes_of(folder.last());
+  const std::string message = error_of([&] { train(true, 4, Device::kEmulated, BreaksTheGpu()); });
+  emulator::mend_device();
+  CHECK_THAT(message, Contains("the GPU failed after step") && Contains("illegal memory access") && Contains(".cu:") &&
+                          Contains("--resume"));
+  CHECK(bytes_of(folder.last()) == before);
+  CHECK(train(true, 3, Device::kCpu, Quiet()).steps_done == 3);
 }
 
 }  // namespace

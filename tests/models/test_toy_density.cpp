@@ -36,7 +36,8 @@ Losses train(Flow& flow) {
   for (int s = 0; s < kSteps; ++s) {
     for (int i = 0; i < kBatch; ++i) index[i] = std::uint32_t(s * kBatch + i);
     const std::vector<std::uint8_t> pixels = toy_images(std::uint32_t(s));
-    losses.last = step.run({pixels.data(), index.data(), kBatch}, {NoiseStream{5}}, {.lr = 1e-3}, 1).bits_per_dim;
+    step.stage({pixels.data(), index.data(), kBatch}, {NoiseStream{5}});
+    losses.last = step.run({.lr = 1e-3}, 1).bits_per_dim;
     if (s == 0) losses.first = losses.last;
   }
   return losses;

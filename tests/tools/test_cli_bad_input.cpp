@@ -51,7 +51,7 @@ TEST_CASE("options that a tool does not know are refused", "[cli]") {
   }
 }
 
-TEST_CASE("values that an option does not take are refused with the option", "[cli]") {
+TEST_CASE("values that an option does not take are refused with the option", "[cli][long]") {
   const Stage stage;
   const auto check = [&](const std::string& tool, const std::string& option, const Arguments& values) {
     for (const std::string& value : values) {

@@ -1,10 +1,16 @@
 #include "kernels/cuda/emulator/api_error.h"
 
+#include <string>
 #include <utility>
+
+#include "kernels/cuda/emulator/emulator.h"
 
 namespace flowsmith::emulator {
 
 namespace {
+
+std::string kernel_to_break;
+bool device_lost = false;
 
 thread_local cudaError_t last_error = cudaSuccess;
 
@@ -18,6 +24,7 @@ constexpr Description kDescriptions[] = {
     {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
     {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
+    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
     {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
@@ -38,6 +45,20 @@ const Description& describe(cudaError_t error) {
 }
 
 }  // namespace
+
+void break_kernel(const std::string& name) { kernel_to_break = name; }
+
+void mend_device() {
+  kernel_to_break.clear();
+  device_lost = false;
+}
+
+cudaError_t device_state() { return device_lost ? note(cudaErrorIllegalAddress) : cudaSuccess; }
+
+bool fails_now(const std::string& kernel) {
+  if (kernel == kernel_to_break) device_lost = true;
+  return device_lost;
+}
 
 cudaError_t note(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;

@@ -40,6 +40,11 @@ void set_memory_limit(std::size_t bytes);
 /// Overwrites device memory with the schedule's poison, as if it had just been allocated.
 void forget(void* memory, std::size_t bytes);
 
+/// The next run of the kernel of this name ends as one that touched memory which is not its own. As on a GPU, that shows
+/// when the host waits for the stream, and from then on every call fails, until mend_device().
+void break_kernel(const std::string& name);
+void mend_device();
+
 /// Whether this is the race build: kernels compiled so that every access to memory is checked.
 bool checks_races();
 

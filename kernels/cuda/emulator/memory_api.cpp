@@ -102,6 +102,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  if (const cudaError_t lost = device_state(); lost != cudaSuccess) return lost;
   *total = device_memory().limit();
   *free = *total - device_memory().used();
   return cudaSuccess;
@@ -109,6 +110,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   *memory = nullptr;
+  if (const cudaError_t lost = device_state(); lost != cudaSuccess) return lost;
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
   *memory = device_memory().allocate(bytes);
@@ -142,6 +144,7 @@ cudaError_t cudaFreeHost(void* memory) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t handle) {
   Stream& stream = stream_of(handle);
+  if (const cudaError_t lost = device_state(); lost != cudaSuccess) return lost;
   if (bytes == 0) return cudaSuccess;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -164,6 +167,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  if (const cudaError_t lost = device_state(); lost != cudaSuccess) return lost;
   if (bytes == 0) return cudaSuccess;
   if (!is_device(memory, bytes)) return note(cudaErrorInvalidValue);
   stream_of(stream).put([=](Stream&) {

@@ -105,14 +105,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   }
   stream.end_all_transfers();
   stream.complain();
-  return cudaSuccess;
+  return device_state();
 }
 
 cudaError_t cudaDeviceSynchronize() {
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
   end_transfers_everywhere();
   for (Stream* stream : streams()) stream->complain();
-  return cudaSuccess;
+  return device_state();
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned) {
@@ -143,7 +143,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     event->stream->end_transfers(event->transfers);
     event->stream->complain();
   }
-  return cudaSuccess;
+  return device_state();
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
