@@ -10,7 +10,7 @@ On a machine that builds:
 
   tools/gpu_check.sh --pack     builds build-gpu, and packs what it takes elsewhere into build-gpu/packed.tar.xz
 
-On a machine with a GPU, with the repository and that file, or build-gpu/bin and build-gpu/lib as they are:
+On a machine with a GPU, with the repository and that file, or build-gpu/bin as it is:
 
   tools/gpu_check.sh            correctness, compute-sanitizer, benchmarks, and PyTorch beside ours: 8 minutes at most
   tools/gpu_check.sh --quick    correctness only
@@ -63,30 +63,24 @@ pack_build() {
       [ -x "$candidate" ] && export CUDACXX=$candidate
     done
   fi
-  # The programs find the libraries beside them, and so do those libraries: an RPATH holds for both, a RUNPATH does not.
-  # shellcheck disable=SC2016  # $ORIGIN is for the loader
-  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON '-DCMAKE_BUILD_RPATH=$ORIGIN/../lib' \
-    -DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags || fail "the configuration failed"
+  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON || fail "the configuration failed"
   local target
   for target in "${tools[@]}" "$kernel_tests"; do
     cmake --build "$build" --target "$target" || fail "the build of $target failed"
   done
-  # Only what is carried may stay in bin/; everything but glibc goes beside it.
-  local kept=$build/kept libraries
-  rm -rf "$kept" "${build:?}/lib"
+  # Only what is carried may stay in bin/.
+  local kept=$build/kept
+  rm -rf "$kept"
   mkdir -p "$kept"
   for target in "${tools[@]}" "$kernel_tests"; do
     strip -o "$kept/$target" "$build/bin/$target" || fail "cannot strip $target"
   done
-  mapfile -t libraries < <(ldd "$kept"/* | awk '$2 == "=>" && $3 ~ /^\// {print $3}' | sort -u |
-                             grep -vE '/(libc|libm|libmvec|libdl|libpthread|librt|libresolv|libutil|libcuda)\.so')
-  mkdir "$build/lib"
-  cp -L "${libraries[@]}" "$build/lib/" || fail "cannot copy the libraries"
+  tools/check_self_contained.sh "$kept"/* || fail "these programs would not run elsewhere"
   rm -rf "${build:?}/bin"
   mv "$kept" "$build/bin"
   # Every program holds the same kernels: a window larger than one of them (64 MiB) packs them once.
-  XZ_OPT=-9 tar -C "$build" -cJf "$build/packed.tar.xz" bin lib || fail "cannot write $build/packed.tar.xz"
-  du -sh "$build/bin" "$build/lib" "$build/packed.tar.xz"
+  XZ_OPT=-9 tar -C "$build" -cJf "$build/packed.tar.xz" bin || fail "cannot write $build/packed.tar.xz"
+  du -sh "$build/bin" "$build/packed.tar.xz"
 }
 
 if [ $pack -eq 1 ]; then

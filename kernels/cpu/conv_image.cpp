@@ -1,7 +1,7 @@
 // Cuts an image into register tiles and finishes what they produce.
 #include "kernels/cpu/conv_image.h"
 
-#include "kernels/cpu/simd_targets.h"
+#include "kernels/cpu/simd_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv_image.cpp"
@@ -196,15 +196,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowsmith::cpu {
 
-HWY_EXPORT(plan_conv_impl);
-HWY_EXPORT(conv_image_impl);
-
 ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired) {
-  return HWY_DYNAMIC_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired);
+  return FLOWSMITH_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired);
 }
 
 void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed) {
-  HWY_DYNAMIC_DISPATCH(conv_image_impl)(output, input, plan, packed);
+  FLOWSMITH_DISPATCH(conv_image_impl)(output, input, plan, packed);
 }
 
 }  // namespace flowsmith::cpu

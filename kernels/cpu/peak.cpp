@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "kernels/cpu/simd_targets.h"
+#include "kernels/cpu/simd_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/peak.cpp"
@@ -47,10 +47,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowsmith::cpu {
 
-HWY_EXPORT(multiply_add_impl);
-HWY_EXPORT(target_name_impl);
-
-std::string simd_target() { return HWY_DYNAMIC_DISPATCH(target_name_impl)(); }
+std::string simd_target() { return FLOWSMITH_DISPATCH(target_name_impl)(); }
 
 double measure_fma_peak(double seconds) {
   using Clock = std::chrono::steady_clock;
@@ -60,7 +57,7 @@ double measure_fma_peak(double seconds) {
 #pragma omp parallel reduction(+ : operations)
   {
     float value = 1;
-    do operations += HWY_DYNAMIC_DISPATCH(multiply_add_impl)(value);
+    do operations += FLOWSMITH_DISPATCH(multiply_add_impl)(value);
     while (elapsed() < seconds);
   }
   return operations / elapsed();

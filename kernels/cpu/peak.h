@@ -5,7 +5,7 @@
 
 namespace flowsmith::cpu {
 
-/// The instruction set that Highway chose for the SIMD kernels on this machine, e.g. "AVX3".
+/// The instruction set that the SIMD kernels use on this machine, in Highway's words, e.g. "AVX3".
 std::string simd_target();
 
 /// Float operations per second, a multiply-add counting two, of all OpenMP threads together when they do nothing but

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/conv_image.h"
-#include "kernels/cpu/simd_targets.h"
+#include "kernels/cpu/simd_dispatch.h"
 #include "kernels/layer_norm.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -229,32 +229,25 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowsmith::cpu {
 
-HWY_EXPORT(concat_elu_impl);
-HWY_EXPORT(concat_elu_gradient_impl);
-HWY_EXPORT(gate_impl);
-HWY_EXPORT(gate_gradient_impl);
-HWY_EXPORT(layer_norm_impl);
-HWY_EXPORT(layer_norm_gradient_impl);
-
 void concat_elu_pixels(float* out, const float* x, std::size_t pixels, int c) {
-  HWY_DYNAMIC_DISPATCH(concat_elu_impl)(out, x, pixels, c);
+  FLOWSMITH_DISPATCH(concat_elu_impl)(out, x, pixels, c);
 }
 void concat_elu_gradient_pixels(Grad<float> dx, const float* dy, const float* x, std::size_t pixels, int c) {
-  HWY_DYNAMIC_DISPATCH(concat_elu_gradient_impl)(dx, dy, x, pixels, c);
+  FLOWSMITH_DISPATCH(concat_elu_gradient_impl)(dx, dy, x, pixels, c);
 }
 void gate_pixels(float* y, const float* x, const float* vg, std::size_t pixels, int c) {
-  HWY_DYNAMIC_DISPATCH(gate_impl)(y, x, vg, pixels, c);
+  FLOWSMITH_DISPATCH(gate_impl)(y, x, vg, pixels, c);
 }
 void gate_gradient_pixels(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, std::size_t pixels,
                           int c) {
-  HWY_DYNAMIC_DISPATCH(gate_gradient_impl)(dx, dvg, dy, vg, pixels, c);
+  FLOWSMITH_DISPATCH(gate_gradient_impl)(dx, dvg, dy, vg, pixels, c);
 }
 void layer_norm_pixels(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c) {
-  HWY_DYNAMIC_DISPATCH(layer_norm_impl)(y, x, gamma, beta, pixels, c);
+  FLOWSMITH_DISPATCH(layer_norm_impl)(y, x, gamma, beta, pixels, c);
 }
 void layer_norm_gradient_pixels(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
                                 const float* gamma, std::size_t pixels, int c) {
-  HWY_DYNAMIC_DISPATCH(layer_norm_gradient_impl)(dx, dgamma, dbeta, dy, x, gamma, pixels, c);
+  FLOWSMITH_DISPATCH(layer_norm_gradient_impl)(dx, dgamma, dbeta, dy, x, gamma, pixels, c);
 }
 
 void zero_border(float* out, int h, int w, int c, int border) {

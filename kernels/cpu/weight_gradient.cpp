@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/scratch.h"
-#include "kernels/cpu/simd_targets.h"
+#include "kernels/cpu/simd_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/weight_gradient.cpp"
@@ -182,16 +182,13 @@ void sum_groups(int size, int groups, std::size_t stride, const float* first, Wr
 
 }  // namespace
 
-HWY_EXPORT(plan_weight_gradient_impl);
-HWY_EXPORT(add_weight_gradient_impl);
-
 WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out) {
-  return HWY_DYNAMIC_DISPATCH(plan_weight_gradient_impl)(kernel, c_in, c_out);
+  return FLOWSMITH_DISPATCH(plan_weight_gradient_impl)(kernel, c_in, c_out);
 }
 
 void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
                          const WeightGradientPlan& plan) {
-  HWY_DYNAMIC_DISPATCH(add_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan);
+  FLOWSMITH_DISPATCH(add_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan);
 }
 
 void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* partials, int groups,

@@ -3,25 +3,37 @@
 
 #include <catch2/catch.hpp>
 
-#include "kernels/cpu/simd_targets.h"
+#include "kernels/cpu/simd_dispatch.h"
 //
 #include <hwy/highway.h>
 
 #include <type_traits>
 
+#include "kernels/cpu/peak.h"
 #include "kernels/types.h"
 
 namespace flowsmith::testing {
 
+/// Takes one instruction set for its life, then the one from before again.
+class UseSimdTarget {
+ public:
+  explicit UseSimdTarget(std::int64_t target) { cpu::choose_simd_target(target); }
+  ~UseSimdTarget() { cpu::choose_simd_target(before_); }
+  UseSimdTarget(const UseSimdTarget&) = delete;
+  UseSimdTarget& operator=(const UseSimdTarget&) = delete;
+
+ private:
+  std::int64_t before_ = cpu::chosen_simd_target();
+};
+
 template <class Run>
 void for_each_simd_target(const Run& run) {
-  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+  for (const std::int64_t target : cpu::simd_targets()) {
+    const UseSimdTarget use(target);
     INFO("instruction set " << hwy::TargetName(target));
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    // A kernel says what it was compiled for: this is what runs.
+    REQUIRE(cpu::simd_target() == hwy::TargetName(target));
     run();
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   }
 }
 
