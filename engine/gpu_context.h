@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/error.h"
+#include "kernels/cuda/conv_libraries.h"
 #include "kernels/cuda/runtime.h"
 
 namespace flowsmith {
@@ -22,8 +23,19 @@ class GpuContext final : public GpuWorkspace {
     return context;
   }
 
-  G stream() { return {GpuRuntime<G>::stream(), this, precision_}; }
+  G stream() { return {GpuRuntime<G>::stream(), this, precision_, conv_}; }
   void set_precision(NetPrecision precision) { precision_ = precision; }
+  ConvAlgorithm conv_algorithm() const { return conv_; }
+  /// kCudnn: throws GpuError in one line if a library cannot be loaded, or if the precision is one it does not take.
+  void set_conv_algorithm(ConvAlgorithm conv) {
+    if (conv == ConvAlgorithm::kCudnn) {
+      if (precision_ == NetPrecision::kBf16) {
+        throw GpuError("--conv cudnn takes --nets fp32 or tf32: choose one of them, or --conv fused");
+      }
+      cuda::conv_libraries<G>();
+    }
+    conv_ = conv;
+  }
   /// Whether repeated work is captured into graphs (engine/replay.h).
   void set_graphs(bool graphs) { graphs_ = graphs; }
   bool graphs() const { return graphs_; }
@@ -49,6 +61,7 @@ class GpuContext final : public GpuWorkspace {
   void* block_ = nullptr;
   std::size_t size_ = 0;
   NetPrecision precision_ = NetPrecision::kFp32;
+  ConvAlgorithm conv_ = ConvAlgorithm::kFused;
   bool graphs_ = true;
 };
 

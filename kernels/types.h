@@ -27,6 +27,12 @@ enum class NetPrecision {
   kBf16,  ///< bfloat16, on tensor cores
 };
 
+/// Who computes convolutions on a GPU.
+enum class ConvAlgorithm {
+  kFused,  ///< our kernels, with everything around the product in them where that pays
+  kCudnn,  ///< cuDNN (3x3) and cuBLAS (1x1), which are loaded when first needed; kFp32 and kTf32 only
+};
+
 /// Scratch memory of the kernels on one stream: what one launcher reserves is its own until the next one reserves.
 class GpuWorkspace {
  public:
@@ -44,6 +50,7 @@ struct GpuStream {
   void* stream = nullptr;  ///< a cudaStream_t
   GpuWorkspace* workspace = nullptr;
   NetPrecision precision = NetPrecision::kFp32;
+  ConvAlgorithm conv = ConvAlgorithm::kFused;
 };
 /// Cuda: on a GPU. Emulated: the same source, run on the host by kernels/cuda/emulator: slow, and strict.
 using Cuda = GpuStream<false>;

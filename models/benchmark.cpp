@@ -9,6 +9,7 @@
 #include <regex>
 
 #include "engine/device_memory.h"
+#include "engine/dispatch.h"
 #include "engine/file.h"
 #include "kernels/conv.h"
 #include "models/kernel_benchmarks.h"
@@ -47,6 +48,20 @@ struct ModelState {
   }
 };
 
+/// Runs `work` with convolutions computed so, on a GPU.
+void with_conv_algorithm(Device device, ConvAlgorithm conv, const std::function<void()>& work) {
+  dispatch_device(device, [&](auto stream) {
+    using Stream = decltype(stream);
+    if constexpr (Gpu<Stream>) {
+      GpuContext<Stream>& context = GpuContext<Stream>::instance();
+      const ConvAlgorithm before = context.conv_algorithm();
+      context.set_conv_algorithm(conv);
+      work();
+      context.set_conv_algorithm(before);
+    }
+  });
+}
+
 void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, ModelSpec spec) {
   const std::string model = architecture_name(spec.architecture);
   const Flow flow(spec);
@@ -57,6 +72,13 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
       return PreparedRun{[state, call] { call(*state); }, 1, [state, graph_nodes] { return graph_nodes(*state); }};
     };
     list.push_back({name, model, model, batch, flops * batch, 0, prepare});
+    if (!options.cudnn || name != "train_step") return;
+    const auto prepare_cudnn = [prepare, device = options.device] {
+      PreparedRun prepared = prepare();
+      prepared.run = [device, run = prepared.run] { with_conv_algorithm(device, ConvAlgorithm::kCudnn, run); };
+      return prepared;
+    };
+    list.push_back({name + kCudnnSuffix, model, model, batch, flops * batch, 0, prepare_cudnn});
   };
   // The two gradients of a convolution cost what it costs itself. The first one's gradient for its input is counted
   // although nobody asks for it: under 0.1 % of the whole.
@@ -133,6 +155,16 @@ std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options) {
   }
   add_kernel_benchmarks(list, options);
   return list;
+}
+
+void keep_possible(std::vector<Benchmark>& benchmarks, Device device) {
+  const auto by_cudnn = [](const Benchmark& b) { return b.by_cudnn(); };
+  if (std::none_of(benchmarks.begin(), benchmarks.end(), by_cudnn)) return;
+  try {
+    with_conv_algorithm(device, ConvAlgorithm::kCudnn, [] {});
+  } catch (const GpuError&) {
+    std::erase_if(benchmarks, by_cudnn);
+  }
 }
 
 std::vector<Benchmark> select_benchmarks(const std::vector<Benchmark>& benchmarks, const std::string& filter) {

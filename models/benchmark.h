@@ -16,10 +16,14 @@
 
 namespace flowsmith {
 
+/// Ends the name of what cuDNN computes.
+inline constexpr const char* kCudnnSuffix = "_cudnn";
+
 struct BenchmarkOptions {
   Edition edition = Edition::k2024;
   Device device = Device::kCpu;
   NetPrecision precision = NetPrecision::kFp32;  ///< of the networks on a GPU: which ceiling is theirs
+  bool cudnn = false;                            ///< everything with convolutions by cuDNN too (ConvAlgorithm)
   int batch = 128;                               ///< of training steps and kernels
   int inference_batch = 64;                      ///< of scoring and sampling
 };
@@ -44,6 +48,7 @@ struct Benchmark {
   double bytes = 0;
   std::function<PreparedRun()> prepare;
 
+  bool by_cudnn() const { return name.ends_with(kCudnnSuffix); }
   std::string full_name() const { return name + "/" + model; }
 };
 
@@ -51,8 +56,12 @@ struct Benchmark {
 /// not run the couplings of variational dequantization.
 double forward_flops(const Flow& flow, bool with_dequantization);
 
-/// train_step, score and sample of every model, then the kernels.
+/// train_step, score and sample of every model, then the kernels. With options.cudnn what has convolutions in it is
+/// followed by the same computed by cuDNN, except scoring and sampling.
 std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
+
+/// Takes what cuDNN would compute out of a list unless its libraries can be had on this device.
+void keep_possible(std::vector<Benchmark>& benchmarks, Device device);
 
 /// Those whose full name holds a match of the ECMAScript regular expression `filter`. Throws Error if it is not one or
 /// nothing matches.

@@ -71,6 +71,17 @@ class KernelList {
   int batch() const { return options_.batch; }
   Edition edition() const { return options_.edition; }
 
+  /// Convolutions: by cuDNN too, where that is to be measured.
+  template <class Make>
+  void add_with_cudnn(const std::string& name, const std::string& model, Work work, Make make) {
+    add(name, model, work, make);
+    if (!options_.cudnn) return;
+    add(name + kCudnnSuffix, model, work, [make](Memory& memory, auto stream) {
+      if constexpr (Gpu<decltype(stream)>) stream.conv = ConvAlgorithm::kCudnn;
+      return make(memory, stream);
+    });
+  }
+
   /// make(memory, stream) fills the memory and returns the call.
   template <class Make>
   void add(const std::string& name, const std::string& model, Work work, Make make) {
@@ -116,7 +127,7 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
                                     memory.normal(s.c)};
   };
   // In: x. Out: y, and h and vg for backward.
-  list.add("gated_block_forward", model, {flops, 5 * map + weights_size}, [=](Memory& memory, auto stream) {
+  list.add_with_cudnn("gated_block_forward", model, {flops, 5 * map + weights_size}, [=](Memory& memory, auto stream) {
     const auto weights = make_weights(memory);
     float* const x = memory.normal(size);
     float* const y = memory.zeros<float>(size);
@@ -124,42 +135,47 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
     return [=] { gated_block_forward(y, saved, x, weights, s, stream); };
   });
   // In: dy, x, h, vg. Out: dx.
-  list.add("gated_block_backward", model, {2 * flops, 6 * map + 2 * weights_size}, [=](Memory& memory, auto stream) {
-    const auto weights = make_weights(memory);
-    const auto grad = [&](std::size_t n) { return Grad<float>{memory.zeros<float>(n)}; };
-    const GatedBlockGrads<float> grads{grad(weight3_size), grad(s.c), grad(weight1_size),
-                                       grad(2 * s.c),      grad(s.c), grad(s.c)};
-    const float* const x = memory.normal(size);
-    const float* const dy = memory.normal(size);
-    const GatedBlockSaved<const float> saved{memory.normal(size), memory.normal(2 * size)};
-    const Grad<float> dx = grad(size);
-    return [=] { gated_block_backward(dx, grads, dy, saved, x, weights, s, stream); };
-  });
+  list.add_with_cudnn("gated_block_backward", model, {2 * flops, 6 * map + 2 * weights_size},
+                      [=](Memory& memory, auto stream) {
+                        const auto weights = make_weights(memory);
+                        const auto grad = [&](std::size_t n) { return Grad<float>{memory.zeros<float>(n)}; };
+                        const GatedBlockGrads<float> grads{grad(weight3_size), grad(s.c), grad(weight1_size),
+                                                           grad(2 * s.c),      grad(s.c), grad(s.c)};
+                        const float* const x = memory.normal(size);
+                        const float* const dy = memory.normal(size);
+                        const GatedBlockSaved<const float> saved{memory.normal(size), memory.normal(2 * size)};
+                        const Grad<float> dx = grad(size);
+                        return [=] { gated_block_backward(dx, grads, dy, saved, x, weights, s, stream); };
+                      });
 }
 
 void add_conv(KernelList& list, const std::string& name, const std::string& model, ConvShape s) {
   const double in = double(s.x().size()), out = double(s.y().size()), weights_size = double(s.weight_size() + s.c_out);
-  list.add(name + "_forward", model, {s.flops(), in + out + weights_size}, [=](Memory& memory, auto stream) {
+  list.add_with_cudnn(name + "_forward", model, {s.flops(), in + out + weights_size}, [=](Memory& memory, auto stream) {
     const float* const x = memory.normal(s.x().size());
     const float* const weight = memory.normal(s.weight_size(), kWeightScale);
     const float* const bias = memory.normal(s.c_out);
     float* const y = memory.zeros<float>(s.y().size());
     return [=] { conv_forward(y, x, weight, bias, s, stream); };
   });
-  // In: dy, x. Out: dx.
-  list.add(name + "_backward", model, {2 * s.flops(), 2 * in + out + 2 * weights_size},
-           [=](Memory& memory, auto stream) {
-             const float* const x = memory.normal(s.x().size());
-             const float* const dy = memory.normal(s.y().size());
-             const float* const weight = memory.normal(s.weight_size(), kWeightScale);
-             const Grad<float> dx{memory.zeros<float>(s.x().size())};
-             const Grad<float> dweight{memory.zeros<float>(s.weight_size())};
-             const Grad<float> dbias{memory.zeros<float>(s.c_out)};
-             return [=] {
-               conv_backward_data(dx, dy, x, weight, s, stream);
-               conv_backward_weights(dweight, dbias, dy, x, s, stream);
-             };
-           });
+  // In: dy, and x if ELU-concat is in front. Out: dx.
+  list.add_with_cudnn(name + "_backward_data", model, {s.flops(), (s.concat_elu ? 2 : 1) * in + out + weights_size},
+                      [=](Memory& memory, auto stream) {
+                        const float* const x = memory.normal(s.x().size());
+                        const float* const dy = memory.normal(s.y().size());
+                        const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+                        const Grad<float> dx{memory.zeros<float>(s.x().size())};
+                        return [=] { conv_backward_data(dx, dy, x, weight, s, stream); };
+                      });
+  // In: dy, x.
+  list.add_with_cudnn(name + "_backward_weights", model, {s.flops(), in + out + weights_size},
+                      [=](Memory& memory, auto stream) {
+                        const float* const x = memory.normal(s.x().size());
+                        const float* const dy = memory.normal(s.y().size());
+                        const Grad<float> dweight{memory.zeros<float>(s.weight_size())};
+                        const Grad<float> dbias{memory.zeros<float>(s.c_out)};
+                        return [=] { conv_backward_weights(dweight, dbias, dy, x, s, stream); };
+                      });
 }
 
 void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
@@ -271,6 +287,9 @@ void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOp
   for (const auto& [map, c_in, c_out] : networks) {
     add_conv(list, "conv3x3_first", map_name(map), {map.n, map.h, map.w, c_in, map.c, 3, false});
     add_conv(list, "conv3x3_last", map_name(map), {map.n, map.h, map.w, 2 * map.c, c_out, 3, true});
+    // What the gated block has inside, alone.
+    const GatedBlockShape block{map.n, map.h, map.w, map.c, concat_elu};
+    add_conv(list, "conv3x3_hidden", map_name(map), block.conv3());
   }
   add_path(list);
   add_adam(list);

@@ -19,7 +19,8 @@ constexpr const char* kDescription =
     "move: every input read once, every output written once. The ceilings are measured between the others:\n"
     "multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A kernel whose\n"
     "tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call. What does not\n"
-    "apply is '-' in the table and null in the JSON file.\n";
+    "apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what has convolutions in it is\n"
+    "measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are found: NAME_cudnn.\n";
 
 /// "train_step, score, ...": every name once.
 std::string benchmark_names() {
@@ -87,7 +88,11 @@ int bench(const cxxopts::ParseResult& options) {
   if (repeats < 1) throw Error("--repeats must be 1 or more");
   // The reference kernels run on one thread, and so does the peak that they are held against.
   const int threads = set_thread_count(which.device == Device::kReference ? 1 : options["threads"].as<int>());
-  const auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
+  which.cudnn = !is_host(which.device) && which.precision != NetPrecision::kBf16 &&
+                parse_conv_algorithm(options["conv"].as<std::string>()) == ConvAlgorithm::kFused;
+  auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
+  keep_possible(selected, which.device);
+  if (selected.empty()) throw Error("cuDNN or cuBLAS is missing: --conv cudnn says what was looked for");
   const std::string path = options["json"].as<std::string>();
   std::optional<AtomicFile> json;
   if (!path.empty()) json.emplace(path);  // before the minutes of measuring: a bad path shows at once

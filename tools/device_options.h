@@ -13,6 +13,12 @@ inline NetPrecision parse_precision(const std::string& text) {
   throw Error("unknown --nets '" + text + "': choose fp32, tf32 or bf16");
 }
 
+inline ConvAlgorithm parse_conv_algorithm(const std::string& text) {
+  if (text == "fused") return ConvAlgorithm::kFused;
+  if (text == "cudnn") return ConvAlgorithm::kCudnn;
+  throw Error("unknown --conv '" + text + "': choose fused or cudnn");
+}
+
 inline void add_device_options(cxxopts::Options& options, const char* device = "auto") {
   // clang-format off
   options.add_options()
@@ -20,6 +26,8 @@ inline void add_device_options(cxxopts::Options& options, const char* device = "
       ("threads", "On the host; 0: one per core", cxxopts::value<int>()->default_value("0"))
       ("nets", "What networks multiply on a GPU: fp32, tf32 or bf16 (sums are fp32)",
        cxxopts::value<std::string>()->default_value("fp32"))
+      ("conv", "Who computes convolutions on a GPU: fused (our kernels) or cudnn (cuDNN and cuBLAS)",
+       cxxopts::value<std::string>()->default_value("fused"))
       ("no-graph", "On a GPU: launch every kernel anew instead of replaying a captured graph, for debugging (default: off)",
        cxxopts::value<bool>()->default_value("false"));
   // clang-format on
@@ -29,15 +37,20 @@ inline void add_device_options(cxxopts::Options& options, const char* device = "
 inline Device device_from(const cxxopts::ParseResult& options) {
   set_thread_count(options["threads"].as<int>());
   const NetPrecision precision = parse_precision(options["nets"].as<std::string>());
+  const ConvAlgorithm conv = parse_conv_algorithm(options["conv"].as<std::string>());
   const Device device = select_device(options["device"].as<std::string>());
   if (is_host(device) && precision != NetPrecision::kFp32) {
     throw Error("--nets " + options["nets"].as<std::string>() + " needs a GPU: on device " + device_name(device) +
                 " networks are fp32");
   }
+  if (is_host(device) && conv != ConvAlgorithm::kFused) {
+    throw Error("--conv cudnn needs a GPU: device " + device_name(device) + " has kernels of its own");
+  }
   dispatch_device(device, [&](auto stream) {
     using Stream = decltype(stream);
     if constexpr (Gpu<Stream>) {
       GpuContext<Stream>::instance().set_precision(precision);
+      GpuContext<Stream>::instance().set_conv_algorithm(conv);
       GpuContext<Stream>::instance().set_graphs(!options["no-graph"].as<bool>());
     }
   });

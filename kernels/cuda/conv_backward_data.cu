@@ -8,7 +8,9 @@
 // P pixels, P*(c_out + c_x)*4 bytes (+ c_x with ELU-concat, + c_x when accumulating) + weights; 2*k^2*c_in*c_out*P
 // FLOPs.
 #include "kernels/conv.h"
+#include "kernels/cuda/conv_launch.h"
 #include "kernels/cuda/conv_tile.h"
+#include "kernels/cuda/library_conv.h"
 
 namespace flowsmith {
 namespace {
@@ -70,14 +72,37 @@ void launch(Grad<float> dx, const float* dy, const float* x, const float* weight
 
 }  // namespace
 
+namespace cuda {
+
 template <Gpu G>
-void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, G gpu) {
+std::size_t conv_backward_data_bytes(ConvShape shape, G gpu) {
+  return by_libraries(shape, gpu) ? library_backward_data_bytes(shape, gpu) : 0;
+}
+
+template <Gpu G>
+void launch_conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape,
+                               void* scratch, G gpu) {
   if (!dx || shape.x().size() == 0) return;
-  if (shape.concat_elu) {
+  if (by_libraries(shape, gpu)) {
+    library_backward_data(dx, dy, x, weight, shape, scratch, gpu);
+  } else if (shape.concat_elu) {
     launch<2>(dx, dy, x, weight, shape, gpu);
   } else {
     launch<1>(dx, dy, x, weight, shape, gpu);
   }
+}
+
+template std::size_t conv_backward_data_bytes(ConvShape, ThisGpu);
+template void launch_conv_backward_data(Grad<float>, const float*, const float*, const float*, ConvShape, void*,
+                                        ThisGpu);
+
+}  // namespace cuda
+
+template <Gpu G>
+void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, G gpu) {
+  if (!dx) return;
+  void* const scratch = gpu.workspace->reserve(cuda::conv_backward_data_bytes(shape, gpu));
+  cuda::launch_conv_backward_data(dx, dy, x, weight, shape, scratch, gpu);
 }
 
 template void conv_backward_data(Grad<float>, const float*, const float*, const float*, ConvShape, ThisGpu);

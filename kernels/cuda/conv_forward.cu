@@ -10,7 +10,9 @@
 // The reads of x exceed that by the window's edge (2 rows of the image per block) and those of weights by the number of
 // blocks, both mostly from L2.
 #include "kernels/conv.h"
+#include "kernels/cuda/conv_launch.h"
 #include "kernels/cuda/conv_tile.h"
+#include "kernels/cuda/library_conv.h"
 
 namespace flowsmith {
 namespace {
@@ -47,9 +49,18 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
 
 }  // namespace
 
+namespace cuda {
+
 template <Gpu G>
-void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, G gpu) {
+std::size_t conv_forward_bytes(ConvShape shape, G gpu) {
+  return by_libraries(shape, gpu) ? library_forward_bytes(shape, gpu) : 0;
+}
+
+template <Gpu G>
+void launch_conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape,
+                         void* scratch, G gpu) {
   if (shape.y().size() == 0) return;
+  if (by_libraries(shape, gpu)) return library_forward(y, x, weight, bias, shape, scratch, gpu);
   with_precision(gpu.precision, [&](auto precision) {
     with_columns<1>(shape.c_out, [&](auto columns) {
       using Cols = decltype(columns);
@@ -67,6 +78,17 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
                        task);
     });
   });
+}
+
+template std::size_t conv_forward_bytes(ConvShape, ThisGpu);
+template void launch_conv_forward(float*, const float*, const float*, const float*, ConvShape, void*, ThisGpu);
+
+}  // namespace cuda
+
+template <Gpu G>
+void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, G gpu) {
+  void* const scratch = gpu.workspace->reserve(cuda::conv_forward_bytes(shape, gpu));
+  cuda::launch_conv_forward(y, x, weight, bias, shape, scratch, gpu);
 }
 
 template void conv_forward(float*, const float*, const float*, const float*, ConvShape, ThisGpu);

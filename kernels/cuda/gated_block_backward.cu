@@ -12,10 +12,10 @@
 // FLOPs. All: the forward's FLOPs twice. dvg and dh are read again by 2 and 3, as are x and h.
 #include <algorithm>
 
+#include "kernels/cuda/conv_launch.h"
 #include "kernels/cuda/gated_block_pixels.h"
 #include "kernels/cuda/gated_block_rows.h"
 #include "kernels/cuda/group_sum.h"
-#include "kernels/cuda/weight_gradient.h"
 #include "kernels/gated_block.h"
 
 namespace flowsmith {
@@ -184,8 +184,6 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
   }
 }
 
-std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 int fused_blocks(GatedBlockShape shape) {
   int blocks = 0;
   with_block_columns(shape.c, [&](auto columns) {
@@ -219,12 +217,13 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
                           GatedBlockShape shape, G gpu) {
   const std::size_t map_bytes = aligned(shape.map().size() * sizeof(float));
-  const bool fused = is_fused_width(shape.c);
-  // Sums on their way: the norm's and each convolution's, one after the other.
+  const bool fused = is_fused(shape.c, gpu);
+  // Sums on their way and what convolutions need: the norm's and each convolution's, one after the other.
   const std::size_t norm_bytes =
       fused ? std::size_t(fused_blocks(shape)) * 2 * shape.c * sizeof(float) : gate_norm_backward_bytes<G>(shape.map());
   const std::size_t sums_bytes =
-      std::max({norm_bytes, weight_gradient_bytes<G>(shape.conv1()), weight_gradient_bytes<G>(shape.conv3())});
+      std::max({norm_bytes, conv_backward_data_bytes(shape.conv1(), gpu), conv_backward_data_bytes(shape.conv3(), gpu),
+                weight_gradient_bytes(shape.conv1(), gpu), weight_gradient_bytes(shape.conv3(), gpu)});
   auto* const scratch = static_cast<char*>(gpu.workspace->reserve(3 * map_bytes + sums_bytes));
   auto* const dvg = reinterpret_cast<float*>(scratch);
   auto* const dh = reinterpret_cast<float*>(scratch + 2 * map_bytes);
@@ -246,9 +245,10 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
     launch_fused(task, grads.gamma, grads.beta, shape, gpu);
   } else {
     gate_norm_backward(dx, dvg, grads.gamma, grads.beta, dy, x, saved.vg, weights.gamma, shape.map(), sums, gpu);
-    conv_backward_data(Grad<float>{dh}, dvg, saved.h, weights.weight1, shape.conv1(), gpu);
+    launch_conv_backward_data(Grad<float>{dh}, dvg, saved.h, weights.weight1, shape.conv1(), sums, gpu);
   }
-  conv_backward_data(Grad<float>{dx.data, GradMode::kAccumulate}, dh, x, weights.weight3, shape.conv3(), gpu);
+  launch_conv_backward_data(Grad<float>{dx.data, GradMode::kAccumulate}, dh, x, weights.weight3, shape.conv3(), sums,
+                            gpu);
   launch_weight_gradient(grads.weight1, grads.bias1, dvg, saved.h, shape.conv1(), sums, gpu);
   launch_weight_gradient(grads.weight3, grads.bias3, dh, x, shape.conv3(), sums, gpu);
 }

@@ -8,9 +8,12 @@
 //
 // Memory plan: x once (with the windows' edges, and again for the residual, from L2), y once, h and vg once if somebody
 // will want gradients: P*C*4*(2 or 5) bytes + weights. 44*P*C^2 FLOPs with ELU-concat in front, 26*P*C^2 without. Other
-// widths: two convolutions and one pass for the rest.
+// widths, and convolutions by cuDNN: two convolutions and one pass for the rest.
 //
 // Any width up to 64 was fused once, with a check at every access: twice the machine code, most of it never run.
+#include <algorithm>
+
+#include "kernels/cuda/conv_launch.h"
 #include "kernels/cuda/gated_block_pixels.h"
 #include "kernels/cuda/gated_block_rows.h"
 #include "kernels/gated_block.h"
@@ -143,16 +146,19 @@ template <Gpu G>
 void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
                          GatedBlockShape shape, G gpu) {
   if (shape.map().size() == 0) return;
-  if (is_fused_width(shape.c)) {
+  if (is_fused(shape.c, gpu)) {
     launch_fused(y, saved, x, weights, shape, gpu);
     return;
   }
-  const std::size_t size = shape.map().size();
-  auto* const scratch = static_cast<float*>(gpu.workspace->reserve(3 * size * sizeof(float)));
-  float* const vg = saved.vg != nullptr ? saved.vg : scratch;
-  float* const h = saved.h != nullptr ? saved.h : scratch + 2 * size;
-  conv_forward(h, x, weights.weight3, weights.bias3, shape.conv3(), gpu);
-  conv_forward(vg, h, weights.weight1, weights.bias1, shape.conv1(), gpu);
+  const std::size_t size = shape.map().size(), maps_bytes = aligned(3 * size * sizeof(float));
+  const std::size_t conv_bytes =
+      std::max(conv_forward_bytes(shape.conv3(), gpu), conv_forward_bytes(shape.conv1(), gpu));
+  auto* const scratch = static_cast<char*>(gpu.workspace->reserve(maps_bytes + conv_bytes));
+  auto* const maps = reinterpret_cast<float*>(scratch);
+  float* const vg = saved.vg != nullptr ? saved.vg : maps;
+  float* const h = saved.h != nullptr ? saved.h : maps + 2 * size;
+  launch_conv_forward(h, x, weights.weight3, weights.bias3, shape.conv3(), scratch + maps_bytes, gpu);
+  launch_conv_forward(vg, h, weights.weight1, weights.bias1, shape.conv1(), scratch + maps_bytes, gpu);
   gate_norm_forward(y, x, vg, weights.gamma, weights.beta, shape.map(), gpu);
 }
 

@@ -7,10 +7,12 @@
 
 namespace flowsmith::cuda {
 
-/// The widths that have fused kernels, in which the number of channels is a constant and a block of threads keeps all
-/// channels of its pixels: those of the flows here. Other widths go through the plain kernels.
-inline bool is_fused_width(int channels) {
-  return channels == 16 || channels == 32 || channels == 48 || channels == 64;
+/// Whether a block is a task of the fused kernels. The widths of the flows here have them: the number of channels is a
+/// constant, and a block of threads keeps all channels of its pixels. Others, and all with convolutions by cuDNN, go
+/// through the plain kernels.
+template <Gpu G>
+bool is_fused(int channels, G gpu) {
+  return gpu.conv == ConvAlgorithm::kFused && (channels == 16 || channels == 32 || channels == 48 || channels == 64);
 }
 
 /// Calls run with the Columns<..., 2> of such a width: values and gates, or elu(h) and elu(-h), side by side in one

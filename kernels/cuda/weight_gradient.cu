@@ -10,9 +10,10 @@
 // pixel, as in the forward kernel. The product needs them channel by channel: TF32 reads words across rows, bfloat16
 // turns 8x8 blocks on the way (ldmatrix). The bias takes dy as it was before it was rounded. P*(c_x + c_out)*4 bytes +
 // groups * weights, twice; 2*k^2*c_in*c_out*P FLOPs. dy is read once per 32 input channels, mostly from L2.
+#include "kernels/cuda/conv_launch.h"
 #include "kernels/cuda/conv_tile.h"
 #include "kernels/cuda/group_sum.h"
-#include "kernels/cuda/weight_gradient.h"
+#include "kernels/cuda/library_conv.h"
 
 namespace flowsmith {
 namespace {
@@ -258,7 +259,8 @@ GradientPlan gradient_plan(ConvShape shape) {
 namespace cuda {
 
 template <Gpu G>
-std::size_t weight_gradient_bytes(ConvShape shape) {
+std::size_t weight_gradient_bytes(ConvShape shape, G gpu) {
+  if (by_libraries(shape, gpu)) return library_weight_gradient_bytes(shape, gpu);
   std::size_t groups = 0;
   with_column_tiles(shape, [&](auto block, auto) { groups = gradient_plan<decltype(block)>(shape).groups; });
   return groups * (shape.weight_size() + shape.c_out) * sizeof(float);
@@ -266,8 +268,10 @@ std::size_t weight_gradient_bytes(ConvShape shape) {
 
 template <Gpu G>
 void launch_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
-                            float* scratch, G gpu) {
+                            void* scratch, G gpu) {
   if (!dweight && !dbias) return;
+  if (by_libraries(shape, gpu)) return library_weight_gradient(dweight, dbias, dy, x, shape, scratch, gpu);
+  auto* const partials = static_cast<float*>(scratch);
   with_column_tiles(shape, [&](auto block, auto kernel) {
     using Shape = decltype(block);
     constexpr int kKernel = decltype(kernel)::value;
@@ -284,7 +288,7 @@ void launch_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float*
                                       plan.tiles,
                                       bool(dweight),
                                       bool(dbias),
-                                      scratch};
+                                      partials};
         const std::size_t words = std::size_t(task.window.all_rows()) * row_stride<kPrecision>(Shape::kChannels) +
                                   kTilePixels * row_stride<kPrecision>(Shape::kColumns);
         const dim3 grid(unsigned(plan.groups), dweight ? unsigned(plan.channel_blocks) : 1u,
@@ -293,12 +297,12 @@ void launch_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float*
                          gpu, task);
       });
     }
-    add_groups(dweight, shape.weight_size(), dbias, std::size_t(shape.c_out), scratch, std::size_t(plan.groups), gpu);
+    add_groups(dweight, shape.weight_size(), dbias, std::size_t(shape.c_out), partials, std::size_t(plan.groups), gpu);
   });
 }
 
-template std::size_t weight_gradient_bytes<ThisGpu>(ConvShape);
-template void launch_weight_gradient(Grad<float>, Grad<float>, const float*, const float*, ConvShape, float*, ThisGpu);
+template std::size_t weight_gradient_bytes(ConvShape, ThisGpu);
+template void launch_weight_gradient(Grad<float>, Grad<float>, const float*, const float*, ConvShape, void*, ThisGpu);
 
 }  // namespace cuda
 
@@ -306,7 +310,7 @@ template <Gpu G>
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                            G gpu) {
   if (!dweight && !dbias) return;
-  auto* const scratch = static_cast<float*>(gpu.workspace->reserve(cuda::weight_gradient_bytes<G>(shape)));
+  void* const scratch = gpu.workspace->reserve(cuda::weight_gradient_bytes(shape, gpu));
   cuda::launch_weight_gradient(dweight, dbias, dy, x, shape, scratch, gpu);
 }
 

@@ -64,6 +64,27 @@ TEST_CASE("benchmarks have names of their own, the batch asked for, and operatio
   CHECK(select_benchmarks(list, "adam/simple").front().bytes == 4 * 8 * 556312.0);
 }
 
+TEST_CASE("what cuDNN computes stands behind its twin, and is left out where there is no cuDNN") {
+  BenchmarkOptions options;
+  options.device = Device::kEmulated;
+  const std::size_t ours = list_benchmarks(options).size();
+  options.cudnn = true;
+  std::vector<Benchmark> list = list_benchmarks(options);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].by_cudnn()) continue;
+    ++count;
+    CHECK(list[i].name == list[i - 1].name + "_cudnn");
+    CHECK(list[i].model == list[i - 1].model);
+    CHECK(list[i].flops == list[i - 1].flops);
+    CHECK(list[i].flops > 0);
+  }
+  CHECK(list.size() == ours + count);
+  CHECK(count == 3 + 4 * (2 + 3 * 3));  // train_step of three models; at four sizes the block and three convolutions
+  keep_possible(list, Device::kEmulated);
+  CHECK(list.size() == ours);
+}
+
 TEST_CASE("the benchmarks of a group stand together") {
   std::vector<std::string> groups;
   for (const Benchmark& b : list_benchmarks({})) {

@@ -72,9 +72,9 @@ class TestWorkspace final : public GpuWorkspace {
 };
 
 /// The stream with a workspace for the launchers of this process.
-inline TestGpu test_stream(NetPrecision precision = NetPrecision::kFp32) {
+inline TestGpu test_stream(NetPrecision precision = NetPrecision::kFp32, ConvAlgorithm conv = ConvAlgorithm::kFused) {
   static TestWorkspace workspace;
-  return {GpuRuntime<TestGpu>::stream(), &workspace, precision};
+  return {GpuRuntime<TestGpu>::stream(), &workspace, precision, conv};
 }
 
 /// Calls run() -> Outputs in every schedule of the emulator and checks that all give the same bits, which are returned:

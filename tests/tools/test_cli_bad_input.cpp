@@ -92,6 +92,13 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli]") 
     CHECK_THAT(stage.refusal(tool, {"--device", "cuda:999"}), Contains("GPU") && Contains("--device cpu"));
     CHECK_THAT(stage.refusal(tool, {"--nets", "fp16"}), Contains("'fp16'") && Contains("fp32, tf32 or bf16"));
     CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--nets", "bf16"}), Contains("--nets bf16 needs a GPU"));
+    CHECK_THAT(stage.refusal(tool, {"--conv", "cublas"}), Contains("'cublas'") && Contains("fused or cudnn"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--conv", "cudnn"}), Contains("--conv cudnn needs a GPU"));
+    // No cuDNN of this machine can work on the emulator, so there is none.
+    CHECK_THAT(stage.refusal(tool, {"--device", "emulated", "--conv", "cudnn"}),
+               Contains("libcudnn.so.9") && Contains("not found") && Contains("--conv fused"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "emulated", "--nets", "bf16", "--conv", "cudnn"}),
+               Contains("--nets fp32 or tf32"));
   }
   CHECK_THAT(stage.refusal("train", {"--model", "glow"}),
              Contains("'glow'") && Contains("simple, vardeq or multiscale"));
