@@ -1,9 +1,8 @@
 // Arrays for tests that run the same lines on the host's reference and on the GPU.
 #pragma once
 
-#include <type_traits>
-
 #include "tests/support/gpu_testing.h"
+#include "tests/support/host_values.h"
 
 namespace flowsmith::testing {
 
@@ -20,15 +19,6 @@ class HostArray {
  private:
   std::vector<T> values_;
 };
-
-/// What the reference computes in: double, whatever the GPU has.
-template <class T, class Backend>
-using Real = std::conditional_t<std::is_same_v<Backend, Reference>, double, T>;
-
-template <class To, class From>
-std::vector<To> as(const std::vector<From>& values) {
-  return {values.begin(), values.end()};
-}
 
 /// The values where the backend can use them.
 template <class T>

@@ -1,7 +1,7 @@
-// Inputs of a convolution, and its results on the reference and on the GPU.
+// The results of a convolution on the GPU.
 #pragma once
 
-#include "kernels/conv.h"
+#include "tests/support/conv_data.h"
 #include "tests/support/gpu_testing.h"
 
 namespace flowsmith::testing {
@@ -23,30 +23,9 @@ inline double conv_bound(NetPrecision precision) {
   return 0;
 }
 
-struct ConvData {
-  ConvShape shape;
-  std::vector<float> x, weight, bias, dy;
-
-  explicit ConvData(ConvShape s)
-      : shape(s),
-        x(random_normal<float>(s.x().size(), 1)),
-        weight(random_normal<float>(s.weight_size(), 2)),
-        bias(random_normal<float>(s.c_out, 3)),
-        dy(random_normal<float>(s.y().size(), 4)) {
-    for (float& value : dy) value += 1;  // so that sums over a batch do not cancel, which would hide their digits
-  }
-
-  /// y, dx, dweight, dbias; the gradients start from 1.
-  Outputs run(Reference backend, GradMode mode) const {
-    std::vector<double> y(dy.size()), dx(x.size(), 1), dweight(weight.size(), 1), dbias(bias.size(), 1);
-    const std::vector<double> in(x.begin(), x.end()), w(weight.begin(), weight.end()), b(bias.begin(), bias.end()),
-        out(dy.begin(), dy.end());
-    conv_forward(y.data(), in.data(), w.data(), b.data(), shape, backend);
-    conv_backward_data(Grad<double>{dx.data(), mode}, out.data(), in.data(), w.data(), shape, backend);
-    conv_backward_weights(Grad<double>{dweight.data(), mode}, Grad<double>{dbias.data(), mode}, out.data(), in.data(),
-                          shape, backend);
-    return outputs(y, dx, dweight, dbias);
-  }
+struct GpuConvData : ConvData {
+  using ConvData::ConvData;
+  using ConvData::run;
 
   Outputs run(NetPrecision precision, GradMode mode, ConvAlgorithm conv = ConvAlgorithm::kFused) const {
     const TestGpu gpu = test_stream(precision, conv);

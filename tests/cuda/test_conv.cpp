@@ -18,7 +18,7 @@ constexpr ConvShape kShapes[] = {
 
 TEST_CASE("GPU convolutions agree with the plain ones in every precision and schedule") {
   for (const ConvShape& shape : kShapes) {
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
     const Outputs want = data.run(Reference{}, mode);
     for (const NetPrecision precision : kPrecisions) {
@@ -38,7 +38,7 @@ TEST_CASE("GPU convolutions agree with the plain ones in every precision and sch
 TEST_CASE("GPU convolution gradients overwrite or accumulate") {
   for (const ConvShape& shape : {ConvShape{2, 5, 3, 20, 5, 3, true}, {1, 3, 3, 5, 16, 1, false}}) {
     CAPTURE(shape.c_in, shape.c_out);
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     Outputs written = data.run(NetPrecision::kTf32, GradMode::kOverwrite);
     const Outputs added = data.run(NetPrecision::kTf32, GradMode::kAccumulate);
     for (std::size_t i = 1; i < written.size(); ++i) {
@@ -49,7 +49,7 @@ TEST_CASE("GPU convolution gradients overwrite or accumulate") {
 }
 
 TEST_CASE("GPU convolutions write only the gradients that were asked for") {
-  const ConvData data({3, 5, 3, 20, 20, 3, true});
+  const GpuConvData data({3, 5, 3, 20, 20, 3, true});
   const TestGpu gpu = test_stream();
   const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
   const auto backward = [&](bool weights, bool biases) {
@@ -82,10 +82,10 @@ TEST_CASE("GPU convolutions of an empty batch give no outputs and gradients of z
 TEST_CASE("An image has the same bits alone and in a batch of GPU convolutions") {
   for (ConvShape shape :
        {ConvShape{3, 7, 7, 64, 20, 3, true}, {3, 5, 9, 12, 2, 3, true}, {3, 7, 3, 20, 20, 1, false}}) {
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     ConvShape one = shape;
     one.n = 1;
-    ConvData alone(one);
+    GpuConvData alone(one);
     for (const NetPrecision precision : kPrecisions) {
       const Outputs batch = data.run(precision, GradMode::kOverwrite);
       for (int n = 0; n < 3; ++n) {
@@ -110,7 +110,7 @@ TEST_CASE("NaN passes through GPU convolutions and stays within its image and wi
   for (ConvShape shape : {ConvShape{3, 5, 9, 32, 20, 3, true}, {3, 5, 9, 3, 1, 3, false}}) {
     for (const NetPrecision precision : kPrecisions) {
       CAPTURE(shape.c_in, shape.c_out, int(precision));
-      ConvData data(shape);
+      GpuConvData data(shape);
       const std::size_t x_image = shape.x().image_size(), y_image = shape.y().image_size();
       data.x[x_image + 20 * shape.x_channels()] = nan;  // second image, row 2, column 2
       Outputs got = data.run(precision, GradMode::kOverwrite);
@@ -118,7 +118,7 @@ TEST_CASE("NaN passes through GPU convolutions and stays within its image and wi
       CHECK(count_nan(got[0], 0, 3 * y_image) == 9 * shape.c_out);
       CHECK(count_nan(got[2], 0, got[2].size()) == (shape.concat_elu ? 2 : 1) * 9 * shape.c_out);
 
-      data = ConvData(shape);
+      data = GpuConvData(shape);
       data.dy[y_image + 20 * shape.c_out] = nan;
       got = data.run(precision, GradMode::kOverwrite);
       CHECK(count_nan(got[1], x_image, 2 * x_image) == 9 * shape.x_channels());

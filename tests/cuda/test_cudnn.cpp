@@ -78,7 +78,7 @@ constexpr ConvShape kShapes[] = {
 TEST_CASE("Convolutions by cuDNN and cuBLAS agree with the plain ones", "[cudnn]") {
   if (!have_libraries()) return;
   for (const ConvShape& shape : kShapes) {
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     for (const GradMode mode : {GradMode::kOverwrite, GradMode::kAccumulate}) {
       const Outputs want = data.run(Reference{}, mode);
       for (const NetPrecision precision : kPrecisions) {
@@ -97,7 +97,7 @@ TEST_CASE("Convolutions by cuDNN and cuBLAS agree with the plain ones", "[cudnn]
 TEST_CASE("cuDNN and cuBLAS are told whether they may round to TF32", "[cudnn]") {
   if (!have_libraries()) return;
   for (const ConvShape& shape : {ConvShape{1, 5, 5, 16, 16, 3, false}, {1, 5, 5, 16, 16, 1, false}}) {
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     const Outputs want = data.run(Reference{}, GradMode::kOverwrite);
     const Outputs exact = data.run(NetPrecision::kFp32, GradMode::kOverwrite, ConvAlgorithm::kCudnn);
     const Outputs rounded = data.run(NetPrecision::kTf32, GradMode::kOverwrite, ConvAlgorithm::kCudnn);
@@ -113,7 +113,7 @@ TEST_CASE("The gated block by cuDNN and cuBLAS agrees with the plain one", "[cud
   if (!have_libraries()) return;
   for (const GatedBlockShape& shape :
        {GatedBlockShape{3, 3, 5, 16, true}, {1, 7, 9, 20, false}, {1, 3, 3, 48, true}, {1, 1, 2, 70, true}}) {
-    const BlockData data(shape);
+    const GpuBlockData data(shape);
     const GradMode mode = shape.w % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
     const Outputs want = data.run(Reference{}, mode);
     for (const NetPrecision precision : kPrecisions) {
@@ -136,7 +136,7 @@ TEST_CASE("The gated block by cuDNN and cuBLAS agrees with the plain one", "[cud
 TEST_CASE("cuDNN and cuBLAS compute only the gradients that were asked for", "[cudnn]") {
   if (!have_libraries()) return;
   for (const ConvShape& shape : {ConvShape{3, 5, 3, 20, 20, 3, true}, {3, 5, 3, 20, 20, 1, false}}) {
-    const ConvData data(shape);
+    const GpuConvData data(shape);
     const TestGpu gpu = test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn);
     const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
     const auto backward = [&](bool weights, bool biases) {
@@ -170,7 +170,7 @@ TEST_CASE("An empty batch does not reach cuDNN", "[cudnn]") {
 TEST_CASE("What cuDNN and cuBLAS do is captured and replayed", "[cudnn]") {
   if (!have_libraries()) return;
   const GatedBlockShape shape{2, 3, 5, 8, true};
-  const BlockData data(shape);
+  const GpuBlockData data(shape);
   const TestGpu gpu = test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn);
   DeviceArray<float> x(data.x), y(data.x.size()), h(data.x.size()), vg(2 * data.x.size()), dx(data.x.size());
   DeviceArray<float> w3(data.weight3), b3(data.bias3), w1(data.weight1), b1(data.bias1), g(data.gamma), b(data.beta);
@@ -197,7 +197,7 @@ TEST_CASE("What cuDNN and cuBLAS do is captured and replayed", "[cudnn]") {
 }
 
 TEST_CASE("cuDNN does not take bf16, and says so", "[cudnn]") {
-  const ConvData data({1, 3, 3, 4, 4, 3, false});
+  const GpuConvData data({1, 3, 3, 4, 4, 3, false});
   CHECK_THROWS_WITH(data.run(NetPrecision::kBf16, GradMode::kOverwrite, ConvAlgorithm::kCudnn),
                     Catch::Contains("--nets fp32 or tf32") && Catch::Contains("--conv fused"));
 }

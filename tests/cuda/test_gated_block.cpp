@@ -16,7 +16,7 @@ constexpr GatedBlockShape kShapes[] = {
 
 TEST_CASE("The GPU gated block agrees with the plain one in every precision and schedule") {
   for (const GatedBlockShape& shape : kShapes) {
-    const BlockData data(shape);
+    const GpuBlockData data(shape);
     const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
     const Outputs want = data.run(Reference{}, mode);
     for (const NetPrecision precision : kPrecisions) {
@@ -36,7 +36,7 @@ TEST_CASE("The GPU gated block agrees with the plain one in every precision and 
 TEST_CASE("GPU gated block gradients overwrite or accumulate") {
   for (const GatedBlockShape& shape : {GatedBlockShape{3, 3, 5, 12, true}, {1, 2, 3, 66, false}}) {
     CAPTURE(shape.c);
-    const BlockData data(shape);
+    const GpuBlockData data(shape);
     Outputs written = data.run(NetPrecision::kFp32, GradMode::kOverwrite);
     const Outputs added = data.run(NetPrecision::kFp32, GradMode::kAccumulate);
     for (std::size_t i = 3; i < written.size(); ++i) {
@@ -47,7 +47,7 @@ TEST_CASE("GPU gated block gradients overwrite or accumulate") {
 }
 
 TEST_CASE("One channel: the GPU layer norm makes y = beta and lets no gradient through") {
-  const BlockData data({2, 3, 3, 1, true});
+  const GpuBlockData data({2, 3, 3, 1, true});
   const Outputs got = data.run(NetPrecision::kFp32, GradMode::kOverwrite);
   for (double y : got[0]) CHECK(y == data.beta[0]);
   // What is left is a rounding of dy * gamma, times 1 / sqrt(eps) = 316.
@@ -56,7 +56,7 @@ TEST_CASE("One channel: the GPU layer norm makes y = beta and lets no gradient t
 
 TEST_CASE("The GPU gated block needs neither saved maps nor gradients that nobody asked for") {
   for (const GatedBlockShape& shape : {GatedBlockShape{1, 5, 7, 20, true}, {1, 2, 3, 66, true}}) {
-    const BlockData data(shape);
+    const GpuBlockData data(shape);
     const Outputs want = data.run(NetPrecision::kTf32, GradMode::kOverwrite);
     CHECK(same_bits(data.run(NetPrecision::kTf32, GradMode::kOverwrite, 0, false)[0], want[0]));
     for (unsigned which = 0; which < 8; ++which) {  // each gradient alone, then none
@@ -70,7 +70,7 @@ TEST_CASE("The GPU gated block needs neither saved maps nor gradients that nobod
 }
 
 TEST_CASE("The GPU gated block takes an empty batch") {
-  const BlockData data({0, 5, 3, 20, true});
+  const GpuBlockData data({0, 5, 3, 20, true});
   const Outputs got = data.run(NetPrecision::kFp32, GradMode::kOverwrite);
   for (std::size_t i = 4; i < got.size(); ++i) {
     for (double value : got[i]) CHECK(value == 0);
@@ -79,10 +79,10 @@ TEST_CASE("The GPU gated block takes an empty batch") {
 
 TEST_CASE("An image has the same bits alone and in a batch of the GPU gated block") {
   for (GatedBlockShape shape : {GatedBlockShape{3, 7, 7, 16, true}, {2, 5, 5, 50, false}, {2, 1, 3, 65, true}}) {
-    const BlockData data(shape);
+    const GpuBlockData data(shape);
     GatedBlockShape one = shape;
     one.n = 1;
-    BlockData alone(one);
+    GpuBlockData alone(one);
     const std::size_t size = alone.x.size();
     for (const NetPrecision precision : kPrecisions) {
       const Outputs batch = data.run(precision, GradMode::kOverwrite);
@@ -101,18 +101,8 @@ TEST_CASE("An image has the same bits alone and in a batch of the GPU gated bloc
 
 TEST_CASE("NaN in one image reaches the GPU gated block's results of that image and all sums that x takes part in") {
   for (const NetPrecision precision : kPrecisions) {
-    BlockData data({3, 5, 7, 20, true});
-    const std::size_t size = data.shape.map().image_size();
-    data.x[size + 17 * 20 + 3] = std::numeric_limits<float>::quiet_NaN();
-    const Outputs got = data.run(precision, GradMode::kOverwrite);
-    for (int i : {0, 1, 3}) {
-      int inside = 0, outside = 0;
-      for (std::size_t k = 0; k < got[i].size(); ++k) (k / size == 1 ? inside : outside) += std::isnan(got[i][k]);
-      CHECK(inside >= 9 * 20);  // the 3x3 window around the pixel, in all channels
-      CHECK(outside == 0);
-    }
-    // All but dbeta, the sum of dy alone.
-    for (int i = 4; i < 9; ++i) CHECK(std::any_of(got[i].begin(), got[i].end(), [](double v) { return v != v; }));
+    check_spread_of_nan<GpuBlockData>(
+        [&](const GpuBlockData& data) { return data.run(precision, GradMode::kOverwrite); });
   }
 }
 

@@ -1,7 +1,6 @@
 // The fast host convolutions against the plain ones in double: every instruction set, odd sizes, both kernels, with and
 // without the fused ELU-concat; then what must not change a bit.
-#include "kernels/conv.h"
-#include "tests/support/kernel_testing.h"
+#include "tests/support/conv_data.h"
 #include "tests/support/simd_targets.h"
 
 namespace flowsmith::testing {
@@ -10,33 +9,6 @@ namespace {
 /// Each float sum of L products is off by about sqrt(L) roundings of 6e-8 of its size, and no sum here is longer than
 /// 9 * 128 in y and dx or 3 * 31 * 31 in dweight; the accumulated gradients start from terms of that same size.
 constexpr double kBound = 5e-6;
-
-struct ConvData {
-  ConvShape shape;
-  std::vector<float> x, weight, bias, dy;
-
-  explicit ConvData(ConvShape s)
-      : shape(s),
-        x(random_normal<float>(s.x().size(), 1)),
-        weight(random_normal<float>(s.weight_size(), 2)),
-        bias(random_normal<float>(s.c_out, 3)),
-        dy(random_normal<float>(s.y().size(), 4)) {
-    for (float& value : dy) value += 1;  // so that sums over a batch do not cancel, which would hide their digits
-  }
-
-  template <class Backend>
-  Outputs run(Backend backend, GradMode mode) const {
-    using T = Real<Backend>;
-    std::vector<T> y(dy.size()), dx(x.size(), 1), dweight(weight.size(), 1), dbias(bias.size(), 1);
-    const std::vector<T> in = as<T>(x), w = as<T>(weight), b = as<T>(bias), out = as<T>(dy);
-    conv_forward(y.data(), in.data(), w.data(), b.data(), shape, backend);
-    conv_backward_data(Grad<T>{dx.data(), mode}, out.data(), shape.concat_elu ? in.data() : nullptr, w.data(), shape,
-                       backend);
-    conv_backward_weights(Grad<T>{dweight.data(), mode}, Grad<T>{dbias.data(), mode}, out.data(), in.data(), shape,
-                          backend);
-    return outputs(y, dx, dweight, dbias);
-  }
-};
 
 /// Channels below, at and beside the lanes of every instruction set; widths of whole and partial groups of pixels.
 constexpr ConvShape kShapes[] = {

@@ -1,44 +1,10 @@
 // The fused host block against its unfused composition in double: every instruction set, both editions, odd sizes; then
 // what must not change a bit.
-#include "kernels/gated_block.h"
-#include "tests/support/kernel_testing.h"
+#include "tests/support/block_data.h"
 #include "tests/support/simd_targets.h"
 
 namespace flowsmith::testing {
 namespace {
-
-struct BlockData {
-  GatedBlockShape shape;
-  std::vector<float> x, weight3, bias3, weight1, bias1, gamma, beta, dy;
-
-  explicit BlockData(GatedBlockShape s)
-      : shape(s),
-        x(random_normal<float>(s.map().size(), 1)),
-        weight3(random_normal<float>(s.conv3().weight_size(), 2, 1 / std::sqrt(9.0 * s.conv3().c_in))),
-        bias3(random_normal<float>(s.c, 3)),
-        weight1(random_normal<float>(s.conv1().weight_size(), 4, 1 / std::sqrt(2.0 * s.c))),
-        bias1(random_normal<float>(2 * s.c, 5)),
-        gamma(random_normal<float>(s.c, 6)),
-        beta(random_normal<float>(s.c, 7)),
-        dy(random_normal<float>(s.map().size(), 8)) {}
-
-  /// y, h, vg, dx and the six gradients of the weights, which start from 1.
-  template <class Backend>
-  Outputs run(Backend backend, GradMode mode) const {
-    using T = Real<Backend>;
-    const std::vector<T> in = as<T>(x), w3 = as<T>(weight3), b3 = as<T>(bias3), w1 = as<T>(weight1), b1 = as<T>(bias1),
-                         g = as<T>(gamma), b = as<T>(beta), out = as<T>(dy);
-    const GatedBlockWeights<T> weights{w3.data(), b3.data(), w1.data(), b1.data(), g.data(), b.data()};
-    std::vector<T> y(in.size()), h(in.size()), vg(2 * in.size()), dx(in.size(), 1), d3(w3.size(), 1), e3(b3.size(), 1),
-        d1(w1.size(), 1), e1(b1.size(), 1), dg(g.size(), 1), db(b.size(), 1);
-    gated_block_forward(y.data(), GatedBlockSaved<T>{h.data(), vg.data()}, in.data(), weights, shape, backend);
-    const GatedBlockGrads<T> grads{{d3.data(), mode}, {e3.data(), mode}, {d1.data(), mode},
-                                   {e1.data(), mode}, {dg.data(), mode}, {db.data(), mode}};
-    gated_block_backward(Grad<T>{dx.data(), mode}, grads, out.data(), GatedBlockSaved<const T>{h.data(), vg.data()},
-                         in.data(), weights, shape, backend);
-    return outputs(y, h, vg, dx, d3, e3, d1, e1, dg, db);
-  }
-};
 
 constexpr GatedBlockShape kShapes[] = {
     {3, 3, 5, 3, true},    {1, 31, 9, 4, false}, {3, 7, 7, 16, true},   {1, 28, 28, 32, true}, {1, 5, 31, 20, true},
@@ -125,20 +91,8 @@ TEST_CASE("An image has the same bits alone and in a batch of the Cpu gated bloc
 }
 
 TEST_CASE("NaN in one image reaches the Cpu gated block's results of that image and all sums that x takes part in") {
-  for_each_simd_target([] {
-    BlockData data({3, 5, 7, 20, true});
-    const std::size_t size = data.shape.map().image_size();
-    data.x[size + 17 * 20 + 3] = std::numeric_limits<float>::quiet_NaN();
-    const Outputs got = data.run(Cpu{}, GradMode::kOverwrite);
-    for (int i : {0, 1, 3}) {
-      int inside = 0, outside = 0;
-      for (std::size_t k = 0; k < got[i].size(); ++k) (k / size == 1 ? inside : outside) += std::isnan(got[i][k]);
-      CHECK(inside >= 9 * 20);  // the 3x3 window around the pixel, in all channels
-      CHECK(outside == 0);
-    }
-    // All but dbeta, the sum of dy alone.
-    for (int i = 4; i < 9; ++i) CHECK(std::any_of(got[i].begin(), got[i].end(), [](double v) { return v != v; }));
-  });
+  for_each_simd_target(
+      [] { check_spread_of_nan([](const BlockData& data) { return data.run(Cpu{}, GradMode::kOverwrite); }); });
 }
 
 }  // namespace

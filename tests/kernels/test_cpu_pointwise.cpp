@@ -2,6 +2,7 @@
 // number line.
 #include "kernels/activation.h"
 #include "kernels/layer_norm.h"
+#include "tests/support/host_values.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/simd_targets.h"
 
@@ -21,7 +22,7 @@ TEST_CASE("Cpu activations agree with the plain ones on every instruction set an
         // A few roundings of 6e-8 per element, and no long sums.
         check_cpu(
             [&](auto backend) {
-              using T = Real<decltype(backend)>;
+              using T = Real<float, decltype(backend)>;
               const auto in = as<T>(x), out = as<T>(dy), two = as<T>(wide);
               std::vector<T> elu(two.size()), gated(in.size()), dx(in.size(), 1), dgate(in.size(), 1),
                   dvg(two.size(), 1);
@@ -50,7 +51,7 @@ TEST_CASE("The Cpu layer norm agrees with the plain one on every instruction set
         // As in test_cpu_gated_block.cpp: few channels may nearly agree, and lose digits.
         check_cpu(
             [&](auto backend) {
-              using T = Real<decltype(backend)>;
+              using T = Real<float, decltype(backend)>;
               const auto in = as<T>(x), out = as<T>(dy), g = as<T>(gamma), b = as<T>(beta);
               std::vector<T> y(in.size()), dx(in.size(), 1), dgamma(g.size(), 1), dbeta(g.size(), 1);
               layer_norm_forward(y.data(), in.data(), g.data(), b.data(), shape, backend);

@@ -7,10 +7,7 @@
 //
 #include <hwy/highway.h>
 
-#include <type_traits>
-
 #include "kernels/cpu/peak.h"
-#include "kernels/types.h"
 
 namespace flowsmith::testing {
 
@@ -35,15 +32,6 @@ void for_each_simd_target(const Run& run) {
     REQUIRE(cpu::simd_target() == hwy::TargetName(target));
     run();
   }
-}
-
-/// The oracle computes in double, the host kernels in float.
-template <class Backend>
-using Real = std::conditional_t<std::is_same_v<Backend, Reference>, double, float>;
-
-template <class T>
-std::vector<T> as(const std::vector<float>& values) {
-  return {values.begin(), values.end()};
 }
 
 }  // namespace flowsmith::testing
