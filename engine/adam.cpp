@@ -46,6 +46,7 @@ void Adam::step(const Tensor& loss) {
 }
 
 double Adam::finish(double loss) {
+  synchronize(parameters_.device());
   const double norm = std::sqrt(norm_result_.value());
   if (std::isfinite(norm) && std::isfinite(loss)) ++step_count_;
   return norm;

@@ -18,7 +18,7 @@ class Adam {
   /// scalar f64 of the device, or the gradient is not finite. On a GPU the step is only put on the stream.
   void step(const Tensor& loss);
 
-  /// Once the device is done with the step: the norm of its gradient before clipping. `loss` is the value that step()
+  /// Waits for the step and returns the norm of its gradient before clipping. `loss` is the value that step()
   /// saw: a step that changed nothing is not counted.
   double finish(double loss);
 

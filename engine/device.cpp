@@ -30,12 +30,14 @@ Device use_gpu(int ordinal) {
 }
 
 /// The first GPU if it can be used; the host otherwise.
-Device best_device() {
+Device best_device(std::string* unused_gpu) {
   if constexpr (kHasCuda) {
     try {
-      if (GpuRuntime<Cuda>::device_count() > 0) return use_gpu(0);
-    } catch (const std::exception&) {
-      // A GPU that this build has no code for is none.
+      std::string why;
+      if (GpuRuntime<Cuda>::device_count(&why) > 0) return use_gpu(0);
+      if (unused_gpu != nullptr && GpuRuntime<Cuda>::driver_is_too_old()) *unused_gpu = why;
+    } catch (const std::exception& error) {
+      if (unused_gpu != nullptr) *unused_gpu = error.what();
     }
   }
   return Device::kCpu;
@@ -64,8 +66,8 @@ std::string device_name(Device device) {
   throw Error("unknown device");
 }
 
-Device select_device(std::string_view text) {
-  if (text == "auto") return best_device();
+Device select_device(std::string_view text, std::string* unused_gpu) {
+  if (text == "auto") return best_device(unused_gpu);
   if (text == "cpu") return Device::kCpu;
   if (text == "reference") return Device::kReference;
   if (text == "emulated") return Device::kEmulated;

@@ -20,9 +20,10 @@ constexpr bool is_host(Device device) { return device == Device::kCpu || device 
 std::string device_name(Device device);
 
 /// Reads "auto", "cpu", "reference", "emulated", "cuda" or "cuda:N", and makes the GPU that is named the one in use.
-/// "auto" takes the first GPU if there is one that this build can use, otherwise the host. Throws Error on anything
-/// else, in a build without CUDA, and where there is no such GPU.
-Device select_device(std::string_view text);
+/// "auto" takes the first GPU if there is one that this build can use, otherwise the host; `unused_gpu` then says in
+/// one line why a GPU that is there is not used. Throws Error on anything else, in a build without CUDA, and where
+/// there is no such GPU.
+Device select_device(std::string_view text, std::string* unused_gpu = nullptr);
 
 /// One line for people: "cpu, 2 threads" or "GPU 0, NVIDIA H100 80GB HBM3, 79 of 80 GiB free".
 std::string describe_device(Device device);

@@ -38,7 +38,9 @@ inline Device device_from(const cxxopts::ParseResult& options) {
   set_thread_count(options["threads"].as<int>());
   const NetPrecision precision = parse_precision(options["nets"].as<std::string>());
   const ConvAlgorithm conv = parse_conv_algorithm(options["conv"].as<std::string>());
-  const Device device = select_device(options["device"].as<std::string>());
+  std::string unused_gpu;
+  const Device device = select_device(options["device"].as<std::string>(), &unused_gpu);
+  if (!unused_gpu.empty()) std::fprintf(stderr, "the GPU of this machine is not used: %s\n", unused_gpu.c_str());
   if (is_host(device) && precision != NetPrecision::kFp32) {
     throw Error("--nets " + options["nets"].as<std::string>() + " needs a GPU: on device " + device_name(device) +
                 " networks are fp32");

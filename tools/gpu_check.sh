@@ -63,7 +63,8 @@ pack_build() {
       [ -x "$candidate" ] && export CUDACXX=$candidate
     done
   fi
-  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON || fail "the configuration failed"
+  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON \
+    "-DCMAKE_CUDA_ARCHITECTURES=90;80-virtual" || fail "the configuration failed"
   local target
   for target in "${tools[@]}" "$kernel_tests"; do
     cmake --build "$build" --target "$target" || fail "the build of $target failed"

@@ -9,6 +9,22 @@ namespace {
 
 std::string mib(std::size_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; }
 
+/// "13.0" from 13000.
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 100 / 10);
+}
+
+struct Versions {
+  int driver = 0, runtime = 0;  ///< of CUDA; driver 0: none
+};
+
+Versions cuda_versions() {
+  Versions versions;
+  FLOWSMITH_CUDA_CHECK(cudaDriverGetVersion(&versions.driver));
+  FLOWSMITH_CUDA_CHECK(cudaRuntimeGetVersion(&versions.runtime));
+  return versions;
+}
+
 /// A kernel that does nothing: the device takes it only if this build holds code for its architecture.
 __global__ void architecture_probe_kernel(int*) {}
 
@@ -19,12 +35,28 @@ int GpuRuntime<G>::device_count(std::string* why) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) {
-    if (why != nullptr) *why = cudaGetErrorString(error);
     cudaGetLastError();  // it would surface in the next check
+    if (why == nullptr) return 0;
+    const Versions cuda = cuda_versions();
+    if (cuda.driver == 0) {
+      *why = "there is no NVIDIA driver";
+    } else if (driver_is_too_old()) {
+      *why = "the driver is for CUDA " + version_text(cuda.driver) + ", older than the " + version_text(cuda.runtime) +
+             " of this build: install a newer one";
+    } else {
+      *why = cudaGetErrorString(error);
+    }
     return 0;
   }
   if (count == 0 && why != nullptr) *why = "the driver sees no device";
   return count;
+}
+
+template <Gpu G>
+bool GpuRuntime<G>::driver_is_too_old() {
+  // Within a major version every driver serves every runtime.
+  const Versions cuda = cuda_versions();
+  return cuda.driver > 0 && cuda.driver / 1000 < cuda.runtime / 1000;
 }
 
 template <Gpu G>

@@ -24,6 +24,8 @@ template <Gpu G>
 struct GpuRuntime {
   /// Number of devices; 0 without a driver. `why` says why there are none.
   static int device_count(std::string* why = nullptr);
+  /// Whether there is a driver, but one too old for this build.
+  static bool driver_is_too_old();
   /// Makes device `ordinal` the one that everything below talks about. Throws GpuError if there is none such or if this
   /// build has no code for it.
   static void use_device(int ordinal);

@@ -279,6 +279,20 @@ TEST_CASE("decode gives back what encode was given", "[cli]") {
   CHECK(std::ranges::equal(some.as<std::uint8_t>(), gather(train, 32, 48, 2)));
 }
 
+TEST_CASE("latents of one device are images on another", "[cli][long]") {
+  const Workplace place;
+  const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 3, 4, 4}));
+  place.write_weights("w.safetensors", Architecture::kSimple);
+  const auto run = [&](const char* tool, const char* device, const Arguments& arguments) {
+    place.output_of(tool, Arguments{"--weights", "w.safetensors", "--device", device} + arguments);
+  };
+  for (const auto& [encoder, decoder] : {std::pair{"emulated", "emulated"}, {"emulated", "cpu"}, {"cpu", "emulated"}}) {
+    run("encode", encoder, {"--data", "tiny", "--out", "z.safetensors"});
+    run("decode", decoder, {"--latents", "z.safetensors", "--out", "x.npy"});
+    CHECK(std::ranges::equal(read_npy(place.path("x.npy")).as<std::uint8_t>(), dataset.test.images));
+  }
+}
+
 TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's tensors are", "[cli]") {
   const Workplace place;
   Flow flow({Architecture::kSimple, Edition::k2022});

@@ -59,6 +59,8 @@ const char* cudaGetErrorName(cudaError_t error);
 /// The last error of any call below, which is cleared.
 cudaError_t cudaGetLastError();
 
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaSetDevice(int device);
