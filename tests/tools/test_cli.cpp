@@ -281,7 +281,7 @@ TEST_CASE("decode gives back what encode was given", "[cli]") {
 
 TEST_CASE("latents of one device are images on another", "[cli][long]") {
   const Workplace place;
-  const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 3, 4, 4}));
+  const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 3, 8, 4}));
   place.write_weights("w.safetensors", Architecture::kSimple);
   const auto run = [&](const char* tool, const char* device, const Arguments& arguments) {
     place.output_of(tool, Arguments{"--weights", "w.safetensors", "--device", device} + arguments);
