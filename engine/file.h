@@ -72,6 +72,20 @@ class AtomicFile {
 void write_file_atomically(const std::string& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::string& path, std::string_view text);
 
+/// Keeps a folder for its owner: as long as it lives, no other process and nobody else in this one gets a FolderLock
+/// for that folder. It ends with the process, however that ends, and leaves no file.
+class FolderLock {
+ public:
+  /// Throws Error if the folder is taken or cannot be opened. A file system without locks locks nothing.
+  explicit FolderLock(const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
 /// A log that grows record by record and is never rewritten (event files, tables of metrics).
 class AppendFile {
  public:

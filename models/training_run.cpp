@@ -55,10 +55,12 @@ class Run {
         trainer_(config.training, dataset_, device) {
     config_.training.spec = trainer_.flow().spec();
     if (resume) {
+      lock_.emplace(folder.path());
       trainer_.restore(read_safetensors(folder.last()), folder.last());
       best_ = best_on_disk();
     } else {
       folder.create(config_, trainer_.checkpoint());
+      lock_.emplace(folder.path());
     }
     metrics_.emplace(folder.metrics(), trainer_.steps_done(), trainer_.position());
     events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);
@@ -286,6 +288,7 @@ class Run {
   TrainingObserver& observer_;
   Dataset dataset_;
   Trainer trainer_;
+  std::optional<FolderLock> lock_;  // two processes in one folder would overwrite each other's checkpoints
   std::optional<MetricsLog> metrics_;
   std::optional<EventFile> events_;
   std::optional<double> best_;       ///< validation bits/dim of best.safetensors

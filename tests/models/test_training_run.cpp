@@ -74,6 +74,18 @@ std::string steps_of(const std::vector<std::string>& rows) {
   return steps;
 }
 
+TEST_CASE("a run has its folder to itself", "[training_run]") {
+  Runs runs;
+  runs.run("a", 1);
+  const std::string before = runs.last("a");
+  {
+    const FolderLock other(runs.folder("a").path());
+    CHECK_THAT(error_of([&] { runs.run("a", 2, true); }), Contains("another process") && Contains("wait"));
+    CHECK(runs.last("a") == before);
+  }
+  CHECK(runs.run("a", 2, true).steps_done == 2);
+}
+
 TEST_CASE("a run leaves everything that its folder promises", "[training_run]") {
   Runs runs(TinySize{});
   runs.config.training.epochs = 1;
