@@ -40,7 +40,7 @@ struct Stage : Workplace {
   }
 };
 
-TEST_CASE("options that a tool does not know are refused", "[cli]") {
+TEST_CASE("options that a tool does not know are refused", "[cli][long]") {
   const Stage stage;
   for (const std::string tool :
        {"train", "eval", "sample", "encode", "decode", "info", "import", "parity", "gradcheck", "bench"}) {
