@@ -74,7 +74,7 @@ std::string steps_of(const std::vector<std::string>& rows) {
   return steps;
 }
 
-TEST_CASE("a run has its folder to itself", "[training_run]") {
+TEST_CASE("a run has its folder to itself", "[training_run][long]") {
   Runs runs;
   runs.run("a", 1);
   const std::string before = runs.last("a");
@@ -142,7 +142,7 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5");
 }
 
-TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[training_run]") {
+TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[training_run][long]") {
   Runs runs;
   runs.config.training.spec.architecture = Architecture::kVardeq;
   runs.run("unbroken", 8);  // into the second epoch, with a validation on the way
@@ -180,7 +180,7 @@ TEST_CASE("a run does not depend on the number of threads", "[training_run][long
   }
 }
 
-TEST_CASE("a run that is asked to stop writes a checkpoint and can go on", "[training_run]") {
+TEST_CASE("a run that is asked to stop writes a checkpoint and can go on", "[training_run][long]") {
   Runs runs;
   runs.run("unbroken", 7);
   for (const std::string phase : {"training", "validation"}) {

@@ -80,7 +80,7 @@ TEST_CASE("values that an option does not take are refused with the option", "[c
   check("bench", "--repeats", {"x", "0"});
 }
 
-TEST_CASE("values that make no sense are refused with what to choose", "[cli]") {
+TEST_CASE("values that make no sense are refused with what to choose", "[cli][long]") {
   const Stage stage;
   for (const std::string tool : {"train", "eval", "sample", "encode", "decode", "parity", "bench"}) {
     CHECK_THAT(stage.refusal(tool, {"--threads", "many"}), Contains("--threads many"));
@@ -310,7 +310,7 @@ TEST_CASE("a full disk behind stdout is an error", "[cli]") {
   }
 }
 
-TEST_CASE("train goes on only with the run that is there", "[cli]") {
+TEST_CASE("train goes on only with the run that is there", "[cli][long]") {
   const Stage stage;
   CHECK_THAT(stage.refusal("train", {"--resume"}), Contains("new") && Contains("no run to resume"));
   CHECK_THAT(stage.refusal_of("train", {"--resume"}), Contains("runs/multiscale"));
