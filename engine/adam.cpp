@@ -7,18 +7,19 @@
 
 namespace flowsmith {
 
-Adam::Adam(const Parameters& parameters)
-    : parameters_(parameters), arena_(parameters.device()), norm_result_(parameters.device()) {
+Adam::Adam(const Parameters& parameters) : parameters_(parameters), arena_(parameters.device()) {
   m_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
   v_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
   fill_zero(parameters.device(), m_);
   fill_zero(parameters.device(), v_);
   squared_norm_ = arena_.tensor(DType::kF64, Shape{});
   inputs_ = arena_.tensor(DType::kU8, Shape{int(sizeof(AdamInputs))});
+  steps_taken_ = arena_.tensor(DType::kU8, Shape{int(sizeof step_count_)});
+  fill_zero(parameters.device(), steps_taken_);
 }
 
-void Adam::prepare(AdamOptions options, double max_norm) {
-  const AdamInputs inputs{options, step_count_ + 1, max_norm};
+void Adam::prepare(std::int64_t step, AdamOptions options, double max_norm) {
+  const AdamInputs inputs{options, step, max_norm};
   upload(parameters_.device(), inputs_.raw(), &inputs, sizeof inputs);
 }
 
@@ -31,25 +32,23 @@ void Adam::step(const Tensor& loss) {
     const T* const grads = parameters_.grads().data<T>();
     double* const norm = squared_norm_.data<double>();
     const auto* const inputs = static_cast<const AdamInputs*>(inputs_.raw());
+    auto* const steps_taken = static_cast<std::int64_t*>(steps_taken_.raw());
     if constexpr (Gpu<decltype(stream)>) {
-      squared_norm(norm, grads, m_.size(), stream);
-      norm_result_.fetch(squared_norm_);
-      adam_step(values, m, v, grads, norm, loss.data<double>(), inputs, m_.size(), stream);
+      flowsmith::squared_norm(norm, grads, m_.size(), stream);
+      adam_step(values, m, v, steps_taken, grads, norm, loss.data<double>(), inputs, m_.size(), stream);
     } else {
-      *norm = squared_norm(grads, m_.size(), stream);
-      norm_result_.fetch(squared_norm_);
-      if (!std::isfinite(*norm) || !std::isfinite(*loss.data<double>())) return;
+      *norm = flowsmith::squared_norm(grads, m_.size(), stream);
+      if (!std::isfinite(*norm) || !std::isfinite(*loss.data<double>()) || *steps_taken < inputs->step - 1) return;
+      *steps_taken = inputs->step;
       const double scale = clip_factor(std::sqrt(*norm), inputs->max_norm);
       adam_step(values, m, v, grads, scale, inputs->step, inputs->options, m_.size(), stream);
     }
   });
 }
 
-double Adam::finish(double loss) {
-  synchronize(parameters_.device());
-  const double norm = std::sqrt(norm_result_.value());
-  if (std::isfinite(norm) && std::isfinite(loss)) ++step_count_;
-  return norm;
+void Adam::set_step_count(std::int64_t count) {
+  step_count_ = count;
+  upload(parameters_.device(), steps_taken_.raw(), &count, sizeof count);
 }
 
 }  // namespace flowsmith

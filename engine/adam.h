@@ -11,19 +11,21 @@ class Adam {
  public:
   explicit Adam(const Parameters& parameters);
 
-  /// Gives the next step its settings. max_norm <= 0: gradients as they are.
-  void prepare(AdamOptions options, double max_norm);
+  /// Gives the step that comes next its number, from 1, and settings. max_norm <= 0: gradients as they are.
+  void prepare(std::int64_t step, AdamOptions options, double max_norm);
 
   /// One step on the parameters' gradients, scaled so that their norm is at most max_norm. Nothing changes if `loss`, a
-  /// scalar f64 of the device, or the gradient is not finite. On a GPU the step is only put on the stream.
+  /// scalar f64 of the device, or the gradient is not finite, or if the step before it changed nothing. On a GPU the
+  /// step is only put on the stream.
   void step(const Tensor& loss);
 
-  /// Waits for the step and returns the norm of its gradient before clipping. `loss` is the value that step()
-  /// saw: a step that changed nothing is not counted.
-  double finish(double loss);
+  /// f64: that of the last step's gradient before clipping, on the device.
+  const Tensor& squared_norm() const { return squared_norm_; }
 
+  /// Steps that the host knows to have changed the parameters: it calls count_step() for each.
   std::int64_t step_count() const { return step_count_; }
-  void set_step_count(std::int64_t count) { step_count_ = count; }
+  void count_step() { ++step_count_; }
+  void set_step_count(std::int64_t count);
   Tensor first_moment() const { return m_; }  ///< flat span like Parameters::values()
   Tensor second_moment() const { return v_; }
 
@@ -31,9 +33,9 @@ class Adam {
   const Parameters& parameters_;
   Arena arena_;
   Tensor m_, v_;
-  Tensor squared_norm_;  ///< f64, of the last step
-  Result norm_result_;   ///< the same, on the host
-  Tensor inputs_;        ///< the bytes of an AdamInputs: memory, because a captured step cannot take new arguments
+  Tensor squared_norm_;
+  Tensor inputs_;       ///< the bytes of an AdamInputs: memory, because a captured step cannot take new arguments
+  Tensor steps_taken_;  ///< the bytes of an int64: the device's own count, so that it need not wait for the host's
   std::int64_t step_count_ = 0;
 };
 

@@ -98,41 +98,6 @@ void fill_zero(Device device, void* memory, std::size_t bytes) {
   });
 }
 
-Result::Result(Device device) : device_(device), value_(nullptr) {
-  dispatch_device(device, [&](auto stream) {
-    using Stream = decltype(stream);
-    if constexpr (Gpu<Stream>) {
-      value_ = static_cast<double*>(GpuRuntime<Stream>::allocate_pinned(sizeof(double)));
-    } else {
-      value_ = new double;
-    }
-  });
-  *value_ = 0;
-}
-
-Result::~Result() {
-  dispatch_device(device_, [&](auto stream) {
-    using Stream = decltype(stream);
-    if constexpr (Gpu<Stream>) {
-      GpuRuntime<Stream>::release_pinned(value_);
-    } else {
-      delete value_;
-    }
-  });
-}
-
-void Result::fetch(const Tensor& scalar) {
-  const auto* const from = scalar.data<double>();
-  dispatch_device(device_, [&](auto stream) {
-    using Stream = decltype(stream);
-    if constexpr (Gpu<Stream>) {
-      GpuRuntime<Stream>::download_later(value_, from, sizeof(double));
-    } else {
-      *value_ = *from;
-    }
-  });
-}
-
 std::vector<double> to_doubles(const Tensor& tensor, Device device) {
   if (tensor.dtype() == DType::kF64) return download<double>(device, tensor);
   const std::vector<float> values = download<float>(device, tensor);

@@ -27,24 +27,6 @@ void upload(Device device, void* to, const void* from, std::size_t bytes);
 void download(Device device, void* to, const void* from, std::size_t bytes);
 void fill_zero(Device device, void* memory, std::size_t bytes);
 
-/// A number that work on the device leaves behind, for the host to read after synchronize(): on a GPU page-locked, so
-/// that a captured step can bring it along.
-class Result {
- public:
-  explicit Result(Device device);
-  Result(const Result&) = delete;
-  Result& operator=(const Result&) = delete;
-  ~Result();
-
-  /// Puts a copy of an f64 scalar of the device behind the work before it.
-  void fetch(const Tensor& scalar);
-  double value() const { return *value_; }
-
- private:
-  Device device_;
-  double* value_;
-};
-
 inline void fill_zero(Device device, const Tensor& tensor) { fill_zero(device, tensor.raw(), tensor.bytes()); }
 
 /// All elements of a tensor, which must hold T.

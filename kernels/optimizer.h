@@ -40,10 +40,12 @@ struct AdamInputs {
   double max_norm = 0;  ///< as in clip_factor
 };
 
-/// One step with grad_scale = clip_factor(sqrt(*grad_squared_norm), max_norm). If *loss or *grad_squared_norm is not
-/// finite, nothing is written. Rounds as the Reference does: in double, once per result.
+/// One step with grad_scale = clip_factor(sqrt(*grad_squared_norm), max_norm). *steps_taken, 0 in the beginning,
+/// becomes the step's number. Nothing is written if *loss or *grad_squared_norm is not finite, or if the step before
+/// this one has not been taken: the host may put a step on its way before it knows how the last one went. Rounds as the
+/// Reference does: in double, once per result.
 template <Gpu G>
-void adam_step(float* param, float* m, float* v, const float* grad, const double* grad_squared_norm, const double* loss,
-               const AdamInputs* inputs, std::size_t size, G gpu);
+void adam_step(float* param, float* m, float* v, std::int64_t* steps_taken, const float* grad,
+               const double* grad_squared_norm, const double* loss, const AdamInputs* inputs, std::size_t size, G gpu);
 
 }  // namespace flowsmith

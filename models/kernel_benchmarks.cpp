@@ -254,11 +254,12 @@ void add_adam(KernelList& list) {
       const float* const grad = memory.normal(size);
       double* const square = memory.zeros<double>(1);
       const double* const loss = memory.zeros<double>(1);
+      std::int64_t* const steps_taken = memory.zeros<std::int64_t>(1);
       const AdamInputs* const inputs = memory.copy(std::vector{AdamInputs{{}, 1, 1.0}});
       return [=] {
         if constexpr (Gpu<decltype(stream)>) {
           squared_norm(square, grad, size, stream);
-          adam_step(param, m, v, grad, square, loss, inputs, size, stream);
+          adam_step(param, m, v, steps_taken, grad, square, loss, inputs, size, stream);
         } else {
           const double norm = std::sqrt(squared_norm(grad, size, stream));
           adam_step(param, m, v, grad, clip_factor(norm, 1), 1, AdamOptions{}, size, stream);

@@ -55,24 +55,37 @@ Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device 
 
 void Trainer::load_epoch_order() {
   epoch_set_.index = epoch_order(train_.index, options_.seed, std::uint32_t(epoch_));
-  staged_ = -1;
+  staged_ = position_;
 }
 
-void Trainer::stage(int position) {
-  const std::size_t begin = std::size_t(position) * options_.batch_size;
-  std::vector<std::uint8_t>& pixels = pixels_[position % 2];
+void Trainer::stage_next() {
+  if (staged_ == steps_per_epoch_) return;
+  const std::size_t begin = std::size_t(staged_) * options_.batch_size;
+  std::vector<std::uint8_t>& pixels = pixels_[staged_ % 3];
   pixels = gather(epoch_set_, flow_.dims(), begin, options_.batch_size);
   step_.stage({pixels.data(), &epoch_set_.index[begin], options_.batch_size},
               {NoiseStream{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)}});
-  staged_ = position;
+  ++staged_;
 }
 
-StepResult Trainer::step() {
+void Trainer::launch() {
+  if (staged_ == position_ + step_.under_way()) stage_next();
+  step_.launch({.lr = learning_rate()}, options_.clip_norm);
+  stage_next();
+}
+
+StepResult Trainer::step(bool ahead) {
   require(!epoch_done(), "the epoch is over: start the next one first");
-  if (staged_ != position_) stage(position_);
-  const StepResult result = step_.run({.lr = learning_rate()}, options_.clip_norm, [&] {
-    if (position_ + 1 < steps_per_epoch_) stage(position_ + 1);
-  });
+  if (!is_ahead()) launch();
+  // The host computes a step while it launches it.
+  if (ahead && position_ + 1 < steps_per_epoch_ && !is_host(flow_.device())) launch();
+  StepResult result;
+  try {
+    result = step_.finish();
+  } catch (...) {
+    staged_ = position_;  // whoever goes on begins with this batch again
+    throw;
+  }
   ++position_;
   epoch_sum_ += result.bits_per_dim;
   return result;
@@ -90,6 +103,7 @@ double Trainer::learning_rate() const { return options_.lr * std::pow(options_.l
 double Trainer::epoch_bits_per_dim() const { return epoch_sum_ / std::max(position_, 1); }
 
 SafetensorsFile Trainer::checkpoint() const {
+  require(!is_ahead(), "a step is under way: finish it first");
   SafetensorsFile file{model_metadata(flow_.spec()), {}};
   file.metadata["step"] = std::to_string(steps_done());
   file.metadata["epoch"] = std::to_string(epoch_);

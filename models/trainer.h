@@ -30,7 +30,11 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// The next batch of the epoch. Throws Error at a loss or gradient that is not finite, before any weight changes.
-  StepResult step();
+  /// `ahead` lets a GPU begin the step behind this one before this one's result is read; until that one is done too,
+  /// nobody may ask for weights or a checkpoint.
+  StepResult step(bool ahead = false);
+  /// A GPU is at the next step already.
+  bool is_ahead() const { return step_.under_way() > 0; }
 
   std::int64_t steps_done() const { return step_.adam().step_count(); }
   int epoch() const { return epoch_; }        ///< from 0
@@ -43,6 +47,7 @@ class Trainer {
   double epoch_bits_per_dim() const;  ///< mean of the steps done in this epoch
 
   Flow& flow() { return flow_; }
+  const Flow& flow() const { return flow_; }
   const ImageSet& validation_set() const { return validation_; }
 
   /// Everything a resume needs, weights first: the file is a weight file too.
@@ -52,8 +57,9 @@ class Trainer {
 
  private:
   void load_epoch_order();
-  /// Hands batch `position` of the epoch to the step.
-  void stage(int position);
+  /// Hands the batch behind the last one to the step, if the epoch has one.
+  void stage_next();
+  void launch();
 
   TrainingOptions options_;
   Flow flow_;
@@ -63,8 +69,8 @@ class Trainer {
   ImageSet validation_;
   int steps_per_epoch_ = 0;
   int epoch_ = 0, position_ = 0;
-  int staged_ = -1;                      ///< the batch that the step has been handed; -1: none of this epoch
-  std::vector<std::uint8_t> pixels_[2];  ///< of the step in hand and of the next
+  int staged_ = 0;                       ///< batches of this epoch that the step has been handed
+  std::vector<std::uint8_t> pixels_[3];  ///< of two steps under way and of the next
   double epoch_sum_ = 0;                 ///< of the steps' bits/dim
 };
 

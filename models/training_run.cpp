@@ -91,13 +91,22 @@ class Run {
         if (!validated) return finish_interrupted();
         continue;
       }
-      if (stop_) return finish_interrupted();
-      if (limit_reached()) break;
+      if (!trainer_.is_ahead()) {
+        if (stop_) return finish_interrupted();
+        if (limit_reached()) break;
+      }
       train_one_step();
       validated = false;
-      if (seconds_since(last_snapshot_) + step_seconds_ > limits_.snapshot_seconds) take_snapshot();
+      if (!trainer_.is_ahead() && snapshot_is_due()) take_snapshot();
     }
     return finish(validated);
+  }
+
+  bool snapshot_is_due() const { return seconds_since(last_snapshot_) + step_seconds_ > limits_.snapshot_seconds; }
+
+  /// Nothing but training is to happen between the next two steps, as far as can be said now.
+  bool may_go_ahead() const {
+    return !stop_ && !snapshot_is_due() && !limit_reached() && trainer_.steps_done() + 2 <= last_step();
   }
 
   std::int64_t last_step() const {
@@ -118,7 +127,7 @@ class Run {
   void train_one_step() {
     const Clock::time_point begin = Clock::now();
     const double lr = trainer_.learning_rate();
-    const StepResult result = trainer_.step();
+    const StepResult result = trainer_.step(may_go_ahead());
     const double seconds = seconds_since(begin);
     // A running mean: one step's time jumps about on a shared machine.
     step_seconds_ =

@@ -12,8 +12,8 @@ TrainingStep::TrainingStep(Flow& flow)
       adam_(flow.parameters()),
       inputs_(flow.device()),
       staging_(Staging::make(flow.device())),
+      readbacks_{Readback(flow.device()), Readback(flow.device())},
       tape_(flow.device()),
-      loss_result_(flow.device()),
       replay_(flow.device()) {}
 
 void TrainingStep::stage(ImageBatch batch, DequantizationNoise noise) {
@@ -62,41 +62,54 @@ int TrainingStep::largest_batch(const Batch& batch) {
   }
 }
 
-StepResult TrainingStep::run(AdamOptions options, double clip_norm, const std::function<void()>& meanwhile) {
-  const TraceRange range("training step");
-  const std::string step = std::to_string(adam_.step_count() + 1);
-  const Batch batch = staged_;
-  require(batch.images.n > 0, "a step needs a batch");
-  adam_.prepare(options, clip_norm);
+void TrainingStep::launch(AdamOptions options, double clip_norm) {
+  const TraceRange range("launch step");
+  require(staged_.images.n > 0, "a step needs a batch");
+  require(under_way() < kUnderWay, "too many steps are under way: finish one first");
   try {
-    lay_out(batch.images.n, batch.noise.values != nullptr);
+    lay_out(staged_.images.n, staged_.noise.values != nullptr);
     staging_->take(batch_.block.raw());
+    adam_.prepare(adam_.step_count() + under_way() + 1, options, clip_norm);
     replay_.run([&] { tape_.start(true); },
                 [&] {
                   forward_backward();
-                  loss_result_.fetch(tape_.value(loss_));
                   adam_.step(tape_.value(loss_));
                 });
   } catch (const OutOfMemory& error) {
-    const int fits = largest_batch(batch);
-    throw OutOfMemory(error.what() + std::string(" (of ") + std::to_string(batch.images.n) + " images this one is, " +
+    const int fits = largest_batch(staged_);
+    throw OutOfMemory(error.what() + std::string(" (of ") + std::to_string(staged_.images.n) + " images this one is, " +
                       (fits > 0 ? "about " + std::to_string(fits) + " would fit)" : "not even one would fit)"));
   }
-  if (meanwhile) meanwhile();
-  synchronize(flow_.device());
-  StepResult result;
-  result.bits_per_dim = loss_result_.value();
-  result.gradient_norm = adam_.finish(result.bits_per_dim);
+  readbacks_[next_readback_].fetch(tape_.value(loss_), adam_.squared_norm());
+  next_readback_ = (next_readback_ + 1) % kUnderWay;
+  under_way_.push_back(staged_);
+}
+
+StepResult TrainingStep::finish() {
+  const TraceRange range("finish step");
+  require(under_way() > 0, "no step is under way");
+  const std::string step = std::to_string(adam_.step_count() + 1);
+  const auto [loss, squared_norm] = readbacks_[(next_readback_ + kUnderWay - under_way()) % kUnderWay].wait();
+  const StepResult result{loss, std::sqrt(squared_norm)};
+  const Batch batch = under_way_.front();
+  under_way_.pop_front();
+  if (std::isfinite(result.bits_per_dim) && std::isfinite(result.gradient_norm)) {
+    adam_.count_step();
+    return result;
+  }
+  under_way_.clear();  // they change nothing
   if (!std::isfinite(result.bits_per_dim)) {
     const auto where = flow_.find_non_finite(batch.images, batch.noise, flow_.parameters().dtype());
     throw Error("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
                 ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }
-  if (!std::isfinite(result.gradient_norm)) {
-    throw Error("the gradient of step " + step + " is not finite, first at " + locate_non_finite_gradient(batch) +
-                ": the weights before it are kept; start again with a smaller learning rate or clip norm");
-  }
-  return result;
+  throw Error("the gradient of step " + step + " is not finite, first at " + locate_non_finite_gradient(batch) +
+              ": the weights before it are kept; start again with a smaller learning rate or clip norm");
+}
+
+StepResult TrainingStep::run(AdamOptions options, double clip_norm) {
+  launch(options, clip_norm);
+  return finish();
 }
 
 std::string TrainingStep::locate_non_finite_gradient(const Batch& batch) {
@@ -112,20 +125,22 @@ std::string TrainingStep::locate_non_finite_gradient(const Batch& batch) {
     }
     return {};
   };
-  std::string found = bad_parameter();
   const bool given_noise = batch.noise.values != nullptr;
-  for (int i = 0; i < batch.images.n; ++i) {
-    const ImageBatch image{batch.images.pixels + i * flow_.dims(), batch.images.index + i, 1};
+  const auto bad_parameter_of = [&](int first, int n) {
+    const ImageBatch images{batch.images.pixels + first * flow_.dims(), batch.images.index + first, n};
     DequantizationNoise noise = batch.noise;
-    if (given_noise) noise.values += i * flow_.dims();
-    lay_out(1, given_noise);
-    flow_.upload_batch(batch_, image, noise);
+    if (given_noise) noise.values += first * flow_.dims();
+    lay_out(n, given_noise);
+    flow_.upload_batch(batch_, images, noise);
     tape_.start(true);
     forward_backward();
-    const std::string alone = bad_parameter();
-    if (!alone.empty()) return alone + ", image " + std::to_string(*image.index);
+    return bad_parameter();
+  };
+  for (int i = 0; i < batch.images.n; ++i) {
+    const std::string alone = bad_parameter_of(i, 1);
+    if (!alone.empty()) return alone + ", image " + std::to_string(batch.images.index[i]);
   }
-  return found + ", only in the sum over the images of the batch";
+  return bad_parameter_of(0, batch.images.n) + ", only in the sum over the images of the batch";
 }
 
 }  // namespace flowsmith

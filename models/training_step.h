@@ -1,7 +1,10 @@
 // One step of maximum-likelihood training: forward, backward, clip, Adam.
 #pragma once
 
+#include <deque>
+
 #include "engine/adam.h"
+#include "engine/readback.h"
 #include "engine/replay.h"
 #include "engine/staging.h"
 #include "models/flow.h"
@@ -18,21 +21,28 @@ class TrainingStep {
   /// Holds on to the flow, which must outlive this and stay where it is.
   explicit TrainingStep(Flow& flow);
 
-  /// Hands over the batch of the next run(); what it points to must stay until that is over. While a step is running
-  /// (see `meanwhile`) the copy to a GPU runs beside it.
+  /// Hands over the batch of the next step; what it points to must stay until that is finished. The copy to a GPU runs
+  /// beside steps under way.
   void stage(ImageBatch batch, DequantizationNoise noise);
-  /// Runs one step on the batch that was staged last. `meanwhile` is called when a GPU has got its work and before its
-  /// results are waited for: the time to stage the next batch. Throws OutOfMemory, with the batch size that would fit,
-  /// if there is no room for it. If the loss or the gradient is not finite, throws Error that names the step, the layer
-  /// and the image, and leaves the weights as they were.
-  StepResult run(AdamOptions options, double clip_norm, const std::function<void()>& meanwhile = {});
+  /// Puts a step on the batch that was staged last on its way: at most kUnderWay at a time, so that a GPU has its next
+  /// step before the host has read how the last one went. Throws OutOfMemory, with the batch size that would fit, if
+  /// there is no room for it.
+  void launch(AdamOptions options, double clip_norm);
+  /// Waits for the first step under way. If its loss or gradient is not finite, throws Error that names the step, the
+  /// layer and the image; the weights are left as they were, and those launched behind it have changed nothing.
+  StepResult finish();
+  static constexpr int kUnderWay = 2;
+  int under_way() const { return int(under_way_.size()); }
+
+  /// launch() and finish().
+  StepResult run(AdamOptions options, double clip_norm);
 
   Adam& adam() { return adam_; }
   const Adam& adam() const { return adam_; }
 
-  /// Of the last run, before its update; valid until the next.
+  /// Of the last step, before its update; valid until the next.
   std::vector<double> log_prob() const { return tape_.read<double>(tape_.value(pass_.log_prob)); }
-  /// Shape and values of the final latent of the last run.
+  /// Shape and values of the final latent of the last step.
   MapShape final_latent_shape() const { return tape_.value(pass_.z).map(); }
   std::vector<double> final_latent() const { return to_doubles(tape_.value(pass_.z), flow_.device()); }
 
@@ -58,10 +68,12 @@ class TrainingStep {
   BatchTensors batch_;
   std::unique_ptr<Staging> staging_;
   Batch staged_;
+  std::deque<Batch> under_way_;
+  Readback readbacks_[kUnderWay];  ///< loss and squared gradient norm of a step
+  int next_readback_ = 0;
   Tape tape_;
   Flow::Pass pass_;
   Var loss_;
-  Result loss_result_;
   Replay replay_;
 };
 

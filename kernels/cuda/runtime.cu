@@ -168,6 +168,28 @@ void GpuRuntime<G>::synchronize() {
 }
 
 template <Gpu G>
+void* GpuRuntime<G>::make_event() {
+  cudaEvent_t event = nullptr;
+  FLOWSMITH_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return event;
+}
+
+template <Gpu G>
+void GpuRuntime<G>::release_event(void* event) noexcept {
+  cudaEventDestroy(static_cast<cudaEvent_t>(event));
+}
+
+template <Gpu G>
+void GpuRuntime<G>::record_event(void* event) {
+  FLOWSMITH_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream())));
+}
+
+template <Gpu G>
+void GpuRuntime<G>::wait_for_event(void* event) {
+  FLOWSMITH_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
+}
+
+template <Gpu G>
 GpuGraph<G>::GpuGraph(const std::function<void()>& work) {
   const auto stream = static_cast<cudaStream_t>(GpuRuntime<G>::stream());
   FLOWSMITH_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));

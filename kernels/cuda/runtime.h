@@ -43,7 +43,7 @@ struct GpuRuntime {
   /// In stream order. From pinned memory the call returns at once; the source must stay as it is until the copy is
   /// done.
   static void upload(void* device, const void* host, std::size_t bytes);
-  /// In stream order, and not done before synchronize().
+  /// In stream order, and not done before synchronize() or an event behind it.
   static void download_later(void* pinned, const void* device, std::size_t bytes);
   /// In stream order, and done when it returns.
   static void download(void* host, const void* device, std::size_t bytes);
@@ -51,6 +51,13 @@ struct GpuRuntime {
   static void fill_zero(void* device, std::size_t bytes);           ///< in stream order
   /// Waits for all work of the stream; errors of kernels surface here.
   static void synchronize();
+
+  /// A place in the order of the stream, for the host to wait for while the stream goes on; errors of kernels surface
+  /// in that wait too.
+  static void* make_event();
+  static void release_event(void* event) noexcept;
+  static void record_event(void* event);
+  static void wait_for_event(void* event);
 };
 
 /// Work on the stream, recorded once and started with one call from then on.

@@ -46,6 +46,7 @@ TEST_CASE("gpu squared norm is finite exactly if every element is") {
 /// The state of a few parameters on the device.
 struct State {
   DeviceArray<float> param, m, v;
+  DeviceArray<std::int64_t> steps_taken{std::vector<std::int64_t>{0}};
 
   explicit State(std::size_t size)
       : param(random_normal<float>(size, 2)),
@@ -56,8 +57,8 @@ struct State {
     const DeviceArray<float> g(grad);
     const DeviceArray<double> norm(std::vector<double>{squared_norm}), value(std::vector<double>{loss});
     const DeviceArray<AdamInputs> in(std::vector<AdamInputs>{inputs});
-    adam_step(param.data(), m.data(), v.data(), g.data(), norm.data(), value.data(), in.data(), grad.size(),
-              test_stream());
+    adam_step(param.data(), m.data(), v.data(), steps_taken.data(), g.data(), norm.data(), value.data(), in.data(),
+              grad.size(), test_stream());
   }
   Outputs host() const { return outputs(param.host(), m.host(), v.host()); }
 };
@@ -100,12 +101,35 @@ TEST_CASE("gpu Adam writes nothing if the loss or the norm is not finite") {
     state.step(grad, norm, loss, {{}, 1, 1.0});
     const Outputs after = state.host();
     for (std::size_t i = 0; i < before.size(); ++i) CHECK(same_bits(after[i], before[i]));
+    CHECK(state.steps_taken.host()[0] == 0);
   }
+}
+
+TEST_CASE("gpu Adam takes no step whose predecessor was not taken, until that one is") {
+  const auto grad = random_normal<float>(1030, 1);
+  const auto is = [&](const State& state, const Outputs& wanted) {
+    const Outputs got = state.host();
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(same_bits(got[i], wanted[i]));
+  };
+  State state(grad.size());
+  state.step(grad, 1.0, 1.0, {{}, 1, 1.0});
+  const Outputs first = state.host();
+  state.step(grad, 1.0, NAN, {{}, 2, 1.0});  // fails
+  state.step(grad, 1.0, 1.0, {{}, 3, 1.0});  // was on its way already
+  is(state, first);
+  CHECK(state.steps_taken.host()[0] == 1);
+
+  State unbroken(grad.size());
+  for (int step = 1; step <= 3; ++step) unbroken.step(grad, 1.0, 1.0, {{}, step, 1.0});
+  for (int step = 2; step <= 3; ++step) state.step(grad, 1.0, 1.0, {{}, step, 1.0});
+  is(state, unbroken.host());
+  CHECK(state.steps_taken.host()[0] == 3);
 }
 
 TEST_CASE("gpu Adam of no parameter") {
   State state(0);
   state.step({}, 0, 1, {});
+  CHECK(state.steps_taken.host()[0] == 1);
 }
 
 }  // namespace

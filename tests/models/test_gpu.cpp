@@ -137,6 +137,56 @@ TEST_CASE("a step that a GPU has no room for says how much is missing and which 
                           Contains("not even one would fit") && !Contains("\n"));
 }
 
+/// Batches of 10 of 50 images of 4 x 4 pixels: five steps an epoch.
+struct TinyTraining {
+  TempDir dir;
+  Dataset dataset = load_dataset(write_tiny_dataset(dir, "tiny", {60, 12, 4, 4}));
+  Trainer trainer;
+
+  TinyTraining() : trainer(options(), dataset, Device::kEmulated) {}
+  static TrainingOptions options() {
+    TrainingOptions options;
+    options.spec.architecture = Architecture::kSimple;
+    options.batch_size = 10;
+    return options;
+  }
+  std::vector<float> weights() const {
+    return download<float>(Device::kEmulated, trainer.flow().parameters().values());
+  }
+};
+
+TEST_CASE("a GPU that begins a step before the last one's result is read does the same steps", "[gpu][long]") {
+  TinyTraining one, two;
+  std::vector<double> want, got;
+  for (int i = 0; i < 5; ++i) want.push_back(one.trainer.step().bits_per_dim);
+  for (int i = 0; i < 5; ++i) {
+    got.push_back(two.trainer.step(i != 2).bits_per_dim);
+    CHECK(two.trainer.steps_done() == i + 1);
+    CHECK(two.trainer.is_ahead() == (i != 2 && i != 4));  // the epoch has no sixth
+  }
+  CHECK(got == want);
+  CHECK(two.weights() == one.weights());
+  CHECK(two.trainer.checkpoint().metadata == one.trainer.checkpoint().metadata);
+}
+
+TEST_CASE("a step that diverges keeps the weights although the next one has begun", "[gpu]") {
+  TinyTraining training;
+  Parameters& parameters = training.trainer.flow().parameters();
+  REQUIRE(parameters[0].name == "flows.1.scaling_factor");
+  const std::vector<float> good = training.weights(), scaling{200.0f};  // exp(200) is infinite in float
+  parameters.from_file_order(parameters.values(), 0, scaling.data());
+  const auto before = training.weights();
+  CHECK_THAT(error_of([&] { training.trainer.step(true); }), Contains("step 1") && Contains("not finite"));
+  CHECK_FALSE(training.trainer.is_ahead());
+  CHECK(training.weights() == before);
+  CHECK(training.trainer.steps_done() == 0);
+
+  // Put right, it goes on with the same batch.
+  upload(Device::kEmulated, parameters.values(), good.data());
+  TinyTraining other;
+  CHECK(training.trainer.step(true).bits_per_dim == other.trainer.step().bits_per_dim);
+}
+
 struct Quiet : TrainingObserver {
   void message(const std::string&) override {}
   void progress(const TrainingProgress&) override {}
