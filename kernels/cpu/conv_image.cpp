@@ -2,18 +2,20 @@
 #include "kernels/cpu/conv_image.h"
 
 #include "kernels/cpu/simd_dispatch.h"
+#include "kernels/cpu/winograd.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv_image.cpp"
 #include <hwy/foreach_target.h>
 
+#include "kernels/cpu/conv_finish-inl.h"
 #include "kernels/cpu/conv_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 
-ConvPlan plan_conv_impl(int kernel, int c_in, int c_out, bool paired) {
-  ConvPlan plan{kernel, c_in, c_out, paired, kLanes};
+ConvPlan plan_conv_impl(int kernel, int c_in, int c_out, bool paired, bool winograd) {
+  ConvPlan plan{kernel, c_in, c_out, paired, winograd, kLanes};
   if (!paired && c_out < kLanes) {
     plan.block = 3;
     return plan;
@@ -24,11 +26,6 @@ ConvPlan plan_conv_impl(int kernel, int c_in, int c_out, bool paired) {
   plan.block = plan.vectors == 1 ? 1 : plan.vectors % 2 != 0 && plan.vectors % 3 == 0 ? 3 : 2;
   return plan;
 }
-
-/// Neighbouring pixels of one row.
-struct Group {
-  int row, column, pixels;
-};
 
 struct Tiler {
   const ConvOutput& output;
@@ -59,47 +56,6 @@ struct Tiler {
     return tile;
   }
 
-  Index out_channels() const { return plan.paired ? plan.c_out / 2 : plan.c_out; }
-
-  /// Sends a group's sums, [pixel][kVectors * kLanes], from vector `first` of the channels on, to the output.
-  template <bool kWhole, int kVectors>
-  void finish_group(const float* sums, const Group& at, int first) const {
-    const Floats d;
-    const Index channels = out_channels(), channel = Index(plan.paired ? first / 2 : first) * kLanes;
-    const bool accumulate = output.accumulate;
-    float* out = output.data + at.row * output.row_stride + at.column * channels + channel;
-    const float* add = output.add;
-    if (add) add += (Index(at.row) * input.w + at.column) * channels + channel;
-    // out = value (+ add) (+ out)
-    const auto write = [&](Vector value, Index v) HWY_ATTR {
-      const Index count = channels - channel - v;
-      if (add) value = hn::Add(value, load_first<kWhole>(add + v, count));
-      if (accumulate) value = hn::Add(load_first<kWhole>(out + v, count), value);
-      store_first<kWhole>(value, out + v, count);
-    };
-    const float* elu = output.elu.data;
-    if (plan.paired) {
-      elu += (at.row + output.elu.border) * output.elu.row_stride() +
-             Index(at.column + output.elu.border) * output.elu.c + channel;
-    }
-    for (int pixel = 0; pixel < at.pixels; ++pixel) {
-      if (plan.paired) {
-        for (Index v = 0; v + 1 < kVectors; v += 2) {
-          const Index k = v / 2 * kLanes, count = channels - channel - k;
-          const EluPair pair{load_first<kWhole>(elu + k, count), load_first<kWhole>(elu + channels + k, count)};
-          const float* from = sums + v * kLanes;
-          write(elu_pair_gradient(hn::Load(d, from), hn::Load(d, from + kLanes), pair), k);
-        }
-        elu += 2 * channels;
-      } else {
-        for (Index v = 0; v < kVectors; ++v) write(hn::Load(d, sums + v * kLanes), v * kLanes);
-      }
-      sums += kVectors * kLanes;
-      out += channels;
-      if (add) add += channels;
-    }
-  }
-
   template <int kGroups, int kVectors>
   void run_tile(int first_group, int first_vector, const float* weight, const float* bias, bool direct) const {
     constexpr Index kStride = kVectors * kLanes;
@@ -108,17 +64,18 @@ struct Tiler {
     float* out[kGroups];
     for (int g = 0; g < kGroups; ++g) {
       const Group at = group(first_group + g);
-      out[g] = direct ? output.data + at.row * output.row_stride + at.column * out_channels() + first_vector * kLanes
-                      : sums + g * kGroupPixels * kStride;
+      out[g] = direct
+                   ? output.data + at.row * output.row_stride + at.column * out_channels(plan) + first_vector * kLanes
+                   : sums + g * kGroupPixels * kStride;
     }
-    conv_tile<kGroups, kVectors>(tile, weight, bias, out, direct ? out_channels() : kStride);
+    conv_tile<kGroups, kVectors>(tile, weight, bias, out, direct ? out_channels(plan) : kStride);
     if (direct) return;
     for (int g = 0; g < kGroups; ++g) {
       const Group at = group(first_group + g);
-      if (out_channels() % kLanes == 0) {
-        finish_group<true, kVectors>(out[g], at, first_vector);
+      if (out_channels(plan) % kLanes == 0) {
+        finish_group<true, kVectors>(output, plan, input.w, out[g], at, first_vector);
       } else {
-        finish_group<false, kVectors>(out[g], at, first_vector);
+        finish_group<false, kVectors>(output, plan, input.w, out[g], at, first_vector);
       }
     }
   }
@@ -126,7 +83,7 @@ struct Tiler {
   template <int kGroups, int kVectors>
   void run_block(int first_vector, const float* weight, const float* bias) const {
     const bool whole_pixels = input.w % kGroupPixels == 0;
-    const bool whole_channels = Index(first_vector + kVectors) * kLanes <= out_channels();
+    const bool whole_channels = Index(first_vector + kVectors) * kLanes <= out_channels(plan);
     const bool direct = !plan.paired && !output.add && !output.accumulate && whole_pixels && whole_channels;
     int g = 0;
     for (; g + kGroups <= groups(); g += kGroups) run_tile<kGroups, kVectors>(g, first_vector, weight, bias, direct);
@@ -196,11 +153,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowsmith::cpu {
 
-ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired) {
-  return FLOWSMITH_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired);
+ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired, bool winograd) {
+  return FLOWSMITH_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired, winograd);
 }
 
 void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed) {
+  if (plan.winograd) return winograd_image(output, input, plan, packed);
   FLOWSMITH_DISPATCH(conv_image_impl)(output, input, plan, packed);
 }
 

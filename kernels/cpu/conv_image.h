@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 namespace flowsmith::cpu {
 
@@ -12,20 +13,27 @@ struct ConvPlan {
   int kernel = 3, c_in = 0, c_out = 0;
   /// The output is the gradient of an ELU-concat: channels k and c_out/2 + k are computed side by side and combined.
   bool paired = false;
-  int lanes = 1;    ///< floats of a vector
-  int vectors = 0;  ///< vectors of output channels, padding included; 0: the lanes run over the inputs instead
-  int block = 0;    ///< vectors (or output channels) of one register tile
+  bool winograd = false;  ///< see winograd.h
+  int lanes = 1;          ///< floats of a vector
+  int vectors = 0;        ///< vectors of output channels, padding included; 0: the lanes run over the inputs instead
+  int block = 0;          ///< vectors (or output channels) of one register tile
 
   int row_length() const { return kernel * c_in; }
   /// Input floats of one kernel row, a multiple of the lanes where lanes run over them.
   int packed_row() const { return vectors ? row_length() : (row_length() + lanes - 1) / lanes * lanes; }
   int packed_channels() const { return vectors ? vectors * lanes : c_out; }
-  std::size_t weight_size() const { return std::size_t(kernel) * packed_row() * packed_channels(); }
+  std::size_t weight_size() const {
+    return (winograd ? std::size_t(16) * c_in : std::size_t(kernel) * packed_row()) * packed_channels();
+  }
   /// Weights, then the bias.
   std::size_t packed_size() const { return weight_size() + packed_channels() + lanes; }
 };
 
-ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired);
+/// `winograd` asks for that algorithm, where winograd_fits().
+ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired, bool winograd = false);
+
+/// Output channel of each packed channel, -1 for padding.
+std::vector<int> packed_channels(const ConvPlan& plan);
 
 /// Which way the weight [ky][kx][c_in][c_out] of a layer is read.
 enum class WeightUse { kForward, kBackwardData };

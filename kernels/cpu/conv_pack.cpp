@@ -1,14 +1,11 @@
 // Weights in the order in which the register tiles read them: for each block of output channels [ky][kx][c_in][channel
 // of the block], channels padded with zeros; for tiles whose lanes run over the inputs [c_out][ky][kx][c_in].
 #include <algorithm>
-#include <vector>
 
-#include "kernels/cpu/conv_image.h"
+#include "kernels/cpu/winograd.h"
 
 namespace flowsmith::cpu {
-namespace {
 
-/// Output channel of each packed channel, -1 for padding.
 std::vector<int> packed_channels(const ConvPlan& plan) {
   std::vector<int> channels(plan.packed_channels());
   const int half = plan.c_out / 2;
@@ -24,9 +21,8 @@ std::vector<int> packed_channels(const ConvPlan& plan) {
   return channels;
 }
 
-}  // namespace
-
 void pack_weights(float* packed, const float* weight, const float* bias, const ConvPlan& plan, WeightUse use) {
+  if (plan.winograd) return pack_winograd_weights(packed, weight, bias, plan, use);
   const std::vector<int> channels = packed_channels(plan);
   const int taps = plan.kernel * plan.kernel;
   const int total = plan.packed_channels();

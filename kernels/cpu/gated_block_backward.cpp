@@ -16,6 +16,7 @@
 #include "kernels/cpu/pixel_rows.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/weight_gradient.h"
+#include "kernels/cpu/winograd.h"
 #include "kernels/gated_block.h"
 
 namespace flowsmith {
@@ -93,9 +94,10 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockShape shape, Cpu) {
   static thread_local cpu::Scratch weight3, weight1, group_sums;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
-  BackwardPass pass{shape, cpu::plan_conv(3, conv3.c_out, conv3.c_in, shape.concat_elu_input),
+  const bool winograd = cpu::winograd_fits(shape.h, shape.w, shape.c);
+  BackwardPass pass{shape, cpu::plan_conv(3, conv3.c_out, conv3.c_in, shape.concat_elu_input, winograd),
                     cpu::plan_conv(1, conv1.c_out, conv1.c_in, true),
-                    cpu::plan_weight_gradient(3, conv3.c_in, conv3.c_out),
+                    cpu::plan_weight_gradient(3, conv3.c_in, conv3.c_out, winograd),
                     cpu::plan_weight_gradient(1, conv1.c_in, conv1.c_out)};
   pass.wants_dx = bool(dx);
   pass.wants3 = grads.weight3 || grads.bias3;

@@ -4,6 +4,7 @@
 #include "kernels/cpu/gated_block_rows.h"
 #include "kernels/cpu/pixel_rows.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/winograd.h"
 #include "kernels/gated_block.h"
 
 namespace flowsmith {
@@ -44,7 +45,8 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
                          GatedBlockShape shape, Cpu) {
   static thread_local cpu::Scratch weight3, weight1;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
-  PackedBlock packed{cpu::plan_conv(3, conv3.c_in, conv3.c_out, false),
+  const bool winograd = cpu::winograd_fits(shape.h, shape.w, shape.c);
+  PackedBlock packed{cpu::plan_conv(3, conv3.c_in, conv3.c_out, false, winograd),
                      cpu::plan_conv(1, conv1.c_in, conv1.c_out, false), nullptr, nullptr};
   float* packed3 = weight3.reserve(packed.plan3.packed_size());
   float* packed1 = weight1.reserve(packed.plan1.packed_size());

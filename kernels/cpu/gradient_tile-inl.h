@@ -56,6 +56,42 @@ HWY_NOINLINE void gradient_tile(const GradientTile& tile, float* HWY_RESTRICT su
   }
 }
 
+using GradientTileFunction = void (*)(const GradientTile&, float*);
+/// Sums of a register tile.
+struct GradientTileSize {
+  int scalars, vectors;
+  GradientTileFunction run;
+};
+template <int kScalars, int kVectors>
+constexpr GradientTileSize gradient_tile_size() {
+  return {kScalars, kVectors, &gradient_tile<kScalars, kVectors>};
+}
+
+/// All sums of a tile fit the registers; the small ones serve few input channels, and the last rows of a swapped plan.
+#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
+constexpr GradientTileSize kGradientTiles[] = {
+    gradient_tile_size<24, 1>(), gradient_tile_size<16, 1>(), gradient_tile_size<8, 1>(), gradient_tile_size<3, 1>(),
+    gradient_tile_size<12, 2>(), gradient_tile_size<8, 2>(),  gradient_tile_size<3, 2>(), gradient_tile_size<8, 3>(),
+    gradient_tile_size<6, 4>(),  gradient_tile_size<3, 3>()};
+constexpr int kSwappedVectors = 4;
+#else
+constexpr GradientTileSize kGradientTiles[] = {
+    gradient_tile_size<12, 1>(), gradient_tile_size<8, 1>(), gradient_tile_size<3, 1>(), gradient_tile_size<6, 2>(),
+    gradient_tile_size<4, 2>(),  gradient_tile_size<3, 2>(), gradient_tile_size<4, 3>(), gradient_tile_size<3, 3>()};
+constexpr int kSwappedVectors = 2;
+#endif
+constexpr GradientTileSize kSwappedTiles[] = {
+    gradient_tile_size<1, kSwappedVectors>(), gradient_tile_size<2, kSwappedVectors>(),
+    gradient_tile_size<3, kSwappedVectors>(), gradient_tile_size<4, kSwappedVectors>()};
+
+HWY_INLINE GradientTileFunction find_gradient_tile(int scalars, int vectors, bool swapped) {
+  if (swapped) return kSwappedTiles[scalars - 1].run;
+  for (const GradientTileSize& tile : kGradientTiles) {
+    if (tile.scalars == scalars && tile.vectors == vectors) return tile.run;
+  }
+  return nullptr;
+}
+
 }  // namespace flowsmith::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -2,9 +2,11 @@
 #include "kernels/cpu/weight_gradient.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd_dispatch.h"
+#include "kernels/cpu/winograd.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/weight_gradient.cpp"
@@ -15,42 +17,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 
-using TileFunction = void (*)(const GradientTile&, float*);
-struct TileSize {
-  int scalars, vectors;
-  TileFunction run;
-};
-template <int kScalars, int kVectors>
-constexpr TileSize tile_size() {
-  return {kScalars, kVectors, &gradient_tile<kScalars, kVectors>};
-}
-
-/// All sums of a tile fit the registers; the small ones serve few input channels, and the last rows of a swapped plan.
-#if HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON
-constexpr TileSize kTiles[] = {tile_size<24, 1>(), tile_size<16, 1>(), tile_size<8, 1>(), tile_size<3, 1>(),
-                               tile_size<12, 2>(), tile_size<8, 2>(),  tile_size<3, 2>(), tile_size<8, 3>(),
-                               tile_size<6, 4>(),  tile_size<3, 3>()};
-constexpr int kSwappedVectors = 4;
-#else
-constexpr TileSize kTiles[] = {tile_size<12, 1>(), tile_size<8, 1>(), tile_size<3, 1>(), tile_size<6, 2>(),
-                               tile_size<4, 2>(),  tile_size<3, 2>(), tile_size<4, 3>(), tile_size<3, 3>()};
-constexpr int kSwappedVectors = 2;
-#endif
-constexpr TileSize kSwappedTiles[] = {tile_size<1, kSwappedVectors>(), tile_size<2, kSwappedVectors>(),
-                                      tile_size<3, kSwappedVectors>(), tile_size<4, kSwappedVectors>()};
-
 int rounded_up(int value, int step) { return (value + step - 1) / step * step; }
 
-TileFunction find_tile(int scalars, int vectors, bool swapped) {
-  if (swapped) return kSwappedTiles[scalars - 1].run;
-  for (const TileSize& tile : kTiles) {
-    if (tile.scalars == scalars && tile.vectors == vectors) return tile.run;
-  }
-  return nullptr;
-}
-
-WeightGradientPlan plan_weight_gradient_impl(int kernel, int c_in, int c_out) {
-  WeightGradientPlan plan{kernel, c_in, c_out, c_out < kLanes, kLanes};
+WeightGradientPlan plan_weight_gradient_impl(int kernel, int c_in, int c_out, bool winograd) {
+  WeightGradientPlan plan{kernel, c_in, c_out, winograd, c_out < kLanes, kLanes};
   if (plan.swapped) {
     plan.tile_scalars = HWY_MIN(c_out, 4);
     plan.tile_vectors = kSwappedVectors;
@@ -60,7 +30,7 @@ WeightGradientPlan plan_weight_gradient_impl(int kernel, int c_in, int c_out) {
   }
   const int channel_vectors = (c_out + kLanes - 1) / kLanes;
   double best = 0;
-  for (const TileSize& tile : kTiles) {
+  for (const GradientTileSize& tile : kGradientTiles) {
     const int scalars = rounded_up(plan.row_length(), tile.scalars);
     const int vectors = rounded_up(channel_vectors, tile.vectors);
     // Multiply-adds and loads of one pixel; a tile of fewer than 8 sums waits for its own results.
@@ -104,6 +74,7 @@ int rows_per_pass(int width) { return HWY_MAX(1, 112 / width); }
 void add_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
                               const WeightGradientPlan& plan) {
   add_bias_gradient(partial + plan.weight_size(), dy, dy_row_stride, input.h, input.w, plan.c_out);
+  if (plan.winograd) return add_winograd_weight_gradient(partial, input, dy, dy_row_stride, plan);
 
   Index dy_pixel = plan.c_out;
   if (!plan.swapped && plan.vectors * kLanes != plan.c_out) {
@@ -124,13 +95,14 @@ void add_weight_gradient_impl(float* partial, const PaddedImage& input, const fl
   }
 
   const int radius = plan.kernel / 2;
-  const TileFunction run = find_tile(plan.tile_scalars, plan.tile_vectors, plan.swapped);
+  const GradientTileFunction run = find_gradient_tile(plan.tile_scalars, plan.tile_vectors, plan.swapped);
   const int step = rows_per_pass(input.w);
   for (int first = 0; first < input.h; first += step) {
     // Kernel rows inside tiles: they read nearly the same channels of the same pixels.
     for (int m = 0; m < plan.scalars; m += plan.tile_scalars) {
       const int count = HWY_MIN(plan.tile_scalars, plan.scalars - m);
-      const TileFunction tile_run = count == plan.tile_scalars ? run : find_tile(count, plan.tile_vectors, true);
+      const GradientTileFunction tile_run =
+          count == plan.tile_scalars ? run : find_gradient_tile(count, plan.tile_vectors, true);
       for (int ky = 0; ky < plan.kernel; ++ky) {
         // Rows of dy whose input row exists; the others would add zeros.
         const int begin = HWY_MAX(first, radius - ky);
@@ -180,10 +152,32 @@ void sum_groups(int size, int groups, std::size_t stride, const float* first, Wr
   }
 }
 
+void write_winograd_weights(Grad<float> dweight, const float* partials, int groups, std::size_t stride,
+                            const WeightGradientPlan& plan) {
+  const int width = plan.tile_vectors * plan.lanes;
+#pragma omp parallel for schedule(static) if (plan.weight_size() > 16384)
+  for (int i = 0; i < plan.c_in; ++i) {
+    const int m = i / plan.tile_scalars * plan.tile_scalars;
+    std::vector<float> sums(std::size_t(plan.c_out) * kWinogradPositions);
+    for (int k = 0; k < kWinogradPositions; ++k) {
+      for (int o = 0; o < plan.c_out; o += width) {
+        const std::size_t from = plan.tile_offset(k, m, o / plan.lanes) + std::size_t(i - m) * width;
+        sum_groups(std::min(width, plan.c_out - o), groups, stride, partials + from,
+                   [&](int c, float sum) { sums[std::size_t(o + c) * kWinogradPositions + k] = sum; });
+      }
+    }
+    for (int o = 0; o < plan.c_out; ++o) {
+      float taps[9];
+      winograd_taps(&sums[std::size_t(o) * kWinogradPositions], taps);
+      for (int tap = 0; tap < 9; ++tap) dweight.write((std::size_t(tap) * plan.c_in + i) * plan.c_out + o, taps[tap]);
+    }
+  }
+}
+
 }  // namespace
 
-WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out) {
-  return FLOWSMITH_DISPATCH(plan_weight_gradient_impl)(kernel, c_in, c_out);
+WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out, bool winograd) {
+  return FLOWSMITH_DISPATCH(plan_weight_gradient_impl)(kernel, c_in, c_out, winograd);
 }
 
 void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
@@ -195,6 +189,7 @@ void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* 
                            std::size_t stride, const WeightGradientPlan& plan) {
   if (dbias) write_group_sums(dbias, partials + plan.weight_size(), groups, stride, plan.c_out);
   if (!dweight) return;
+  if (plan.winograd) return write_winograd_weights(dweight, partials, groups, stride, plan);
   const int rows = plan.kernel * plan.row_length();
 #pragma omp parallel for schedule(static) if (plan.weight_size() > 16384)
   for (int row = 0; row < rows; ++row) {

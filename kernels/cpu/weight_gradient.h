@@ -11,27 +11,30 @@ namespace flowsmith::cpu {
 
 /// A partial sum holds [ky][scalar][vector lane], cut into register tiles which follow each other without gaps, then
 /// the bias gradient. Vectors run over the output channels and scalars over j = (kernel column, input channel), or the
-/// other way round where output channels are fewer than the lanes of a vector.
+/// other way round where output channels are fewer than the lanes of a vector. By Winograd's algorithm (winograd.h) the
+/// 16 positions of a tile take the place of the kernel's rows, and j is the input channel.
 struct WeightGradientPlan {
   int kernel = 3, c_in = 0, c_out = 0;
+  bool winograd = false;
   bool swapped = false;
   int lanes = 1;
   int tile_scalars = 1, tile_vectors = 1;  ///< size of the register tile
   int scalars = 0, vectors = 0;            ///< of one kernel row, padding included
 
-  int row_length() const { return kernel * c_in; }
-  std::size_t weight_size() const { return std::size_t(kernel) * scalars * vectors * lanes; }
+  int slices() const { return winograd ? 16 : kernel; }
+  int row_length() const { return winograd ? c_in : kernel * c_in; }
+  std::size_t weight_size() const { return std::size_t(slices()) * scalars * vectors * lanes; }
   /// Where the tile of scalars from m on and vectors from v on begins; all tiles of a kernel row before the last row of
   /// tiles have the full number of scalars.
-  std::size_t tile_offset(int ky, int m, int v) const {
+  std::size_t tile_offset(int slice, int m, int v) const {
     const int height = std::min(tile_scalars, scalars - m);
-    return (std::size_t(ky) * scalars * vectors + std::size_t(m) * vectors + std::size_t(height) * v) * lanes;
+    return (std::size_t(slice) * scalars * vectors + std::size_t(m) * vectors + std::size_t(height) * v) * lanes;
   }
   /// A multiple of 16, so that neighbouring partial sums share no cache line.
   std::size_t size() const { return (weight_size() + c_out + lanes + 15) / 16 * 16; }
 };
 
-WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out);
+WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out, bool winograd = false);
 
 /// Adds one image's share to `partial` (plan.size() floats, zero before the first image). dy (h,w,c_out) with
 /// `dy_row_stride` floats from row to row; `input` as for conv_image.
