@@ -53,6 +53,7 @@ struct Tiler {
     tile.ky_begin = HWY_MAX(0, radius - bottom);
     tile.ky_end = HWY_MIN(plan.kernel, input.h + radius - top);
     tile.row_length = plan.row_length();
+    tile.ahead = tile.in[count - 1] + kGroupPixels * plan.c_in;
     return tile;
   }
 

@@ -11,6 +11,8 @@
 // on how an image is cut into tiles.
 //
 // GCC keeps an array of vectors in registers only if every loop over it, first and last included, is fully unrolled.
+#include <hwy/cache_control.h>
+
 #include "kernels/cpu/vector_math-inl.h"
 
 #if defined(FLOWSMITH_CPU_CONV_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -35,6 +37,7 @@ struct TileInput {
   Index pixel_stride, row_stride;
   int ky_begin, ky_end;  ///< rows of the kernel that meet the image
   int row_length;        ///< kernel columns * input channels
+  const float* ahead;    ///< what the next tile reads: fetched meanwhile, a line of 16 floats per step
 };
 
 /// Distances of a group's pixels from its first one. Kept opaque so that the compiler addresses all pixels as
@@ -65,6 +68,7 @@ HWY_NOINLINE void conv_tile(const TileInput& tile, const float* HWY_RESTRICT wei
   }
   const PixelOffsets offset(tile.pixel_stride);
   const Index row_length = tile.row_length;
+  const float* ahead = tile.ahead;
   weight += tile.ky_begin * row_length * (kVectors * kLanes);
   for (int ky = tile.ky_begin; ky < tile.ky_end; ++ky) {
     const float* in[kGroups];
@@ -75,6 +79,8 @@ HWY_NOINLINE void conv_tile(const TileInput& tile, const float* HWY_RESTRICT wei
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) w[v] = hn::Load(d, weight + v * kLanes);
       weight += kVectors * kLanes;
+      hwy::Prefetch(ahead);
+      ahead += 16;
 #pragma GCC unroll 28
       for (int p = 0; p < kPixels; ++p) {
         const Vector a = hn::Set(d, in[p / kGroupPixels][offset[p % kGroupPixels]]);

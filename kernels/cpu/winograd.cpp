@@ -163,6 +163,7 @@ void run_block(const ConvOutput& output, const ConvPlan& plan, const float* v, f
         tile.in[i] = in + Index(g + i) * kGroupPixels * plan.c_in;
         out[i] = m + k * position + Index(g + i) * kGroupPixels * kStride;
       }
+      tile.ahead = tile.in[0] + input_position;
       conv_tile<groups(), kVectors>(tile, w_k, b, out, kStride);
     };
     int g = 0;
