@@ -1,6 +1,7 @@
 // The host's side of a device: copies, graphs, and what it says when something is missing.
 #include <numeric>
 
+#include "kernels/cuda/staging.h"
 #include "kernels/fill.h"
 #include "tests/support/gpu_testing.h"
 
@@ -54,6 +55,21 @@ TEST_CASE("fill writes a number and nothing beside it") {
     fill(numbers.data(), 2.5, size, test_stream());
     const std::vector<double> got = numbers.host();
     for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i] == (i < size ? 2.5 : -1));
+  }
+}
+
+TEST_CASE("blocks that are staged while the last one is taken arrive in their order") {
+  GpuStaging<TestGpu> staging;
+  const std::size_t sizes[] = {100, 7, 300};  // with room, and without
+  std::vector<DeviceArray<std::uint8_t>> taken;
+  for (std::size_t i = 0; i < 6; ++i) {
+    const std::size_t bytes = sizes[i / 2];
+    std::fill_n(staging.begin(bytes), bytes, std::byte(i + 1));
+    staging.send();
+    staging.take(taken.emplace_back(bytes).data());
+  }
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    CHECK(taken[i].host() == std::vector<std::uint8_t>(sizes[i / 2], std::uint8_t(i + 1)));
   }
 }
 

@@ -45,14 +45,15 @@ Flow new_flow(Architecture architecture, Device device) {
 
 NoiseStream noise(std::uint32_t draw) { return {11, NoisePurpose::kScoring, draw}; }
 
-/// Losses of consecutive steps, each with noise of its own.
+/// Losses of consecutive steps, each with noise of its own and staged while the one before it runs.
 std::vector<double> losses(Flow& flow, int steps, std::size_t* graph_nodes = nullptr) {
   const Images images(flow);
   TrainingStep step(flow);
   std::vector<double> result;
+  const auto stage = [&](int i) { step.stage(images.batch(), {noise(std::uint32_t(i))}); };
+  stage(0);
   for (int i = 0; i < steps; ++i) {
-    step.stage(images.batch(), {noise(std::uint32_t(i))});
-    result.push_back(step.run({.lr = 1e-3}, 1).bits_per_dim);
+    result.push_back(step.run({.lr = 1e-3}, 1, [&] { stage(i + 1); }).bits_per_dim);
   }
   if (graph_nodes != nullptr) *graph_nodes = step.graph_nodes();
   return result;
