@@ -14,6 +14,8 @@ namespace flowsmith::emulator {
 namespace {
 
 Schedule the_schedule;
+Machine the_machine;
+constexpr int kRuntimeVersion = 12000;
 
 /// Address to size of what cudaMallocHost gave out.
 std::map<const char*, std::size_t>& pinned() {
@@ -75,6 +77,8 @@ void upload(Stream& stream, void* to, const void* from, std::size_t bytes) {
 
 void set_schedule(const Schedule& schedule) { the_schedule = schedule; }
 const Schedule& schedule() { return the_schedule; }
+void set_machine(const Machine& machine) { the_machine = machine; }
+const Machine& machine() { return the_machine; }
 void set_memory_limit(std::size_t bytes) { device_memory().set_limit(bytes); }
 bool checks_races() { return kRaceChecks; }
 
@@ -91,13 +95,20 @@ namespace flowsmith::cuda_names {
 using namespace emulator;
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 12000;
+  *version = machine().driver;
   return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = kRuntimeVersion;
+  return cudaSuccess;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  // Within a major version every driver serves every runtime. No driver at all is the same error.
+  if (machine().driver / 1000 < kRuntimeVersion / 1000) return note(cudaErrorInsufficientDriver);
+  if (!machine().has_gpu) return note(cudaErrorNoDevice);
   *count = 1;
   return cudaSuccess;
 }
