@@ -31,7 +31,13 @@ void* Arena::allocate(std::size_t bytes) {
     ++current_;
     offset_ = 0;
   }
-  if (current_ == blocks_.size()) add_block(std::max({bytes, kSmallestBlock, capacity() / 4}));
+  if (current_ == blocks_.size()) {
+    try {
+      add_block(std::max({bytes, kSmallestBlock, capacity() / 4}));
+    } catch (const OutOfMemory&) {
+      add_block(bytes);  // a larger block would only have saved later ones
+    }
+  }
   void* const result = blocks_[current_].data + offset_;
   offset_ += bytes;
   return result;

@@ -32,13 +32,7 @@ Device use_gpu(int ordinal) {
 /// The first GPU if it can be used; the host otherwise.
 Device best_device(std::string* unused_gpu) {
   if constexpr (kHasCuda) {
-    try {
-      std::string why;
-      if (GpuRuntime<Cuda>::device_count(&why) > 0) return use_gpu(0);
-      if (unused_gpu != nullptr && GpuRuntime<Cuda>::driver_is_too_old()) *unused_gpu = why;
-    } catch (const std::exception& error) {
-      if (unused_gpu != nullptr) *unused_gpu = error.what();
-    }
+    if (GpuRuntime<Cuda>::use_first_device(unused_gpu)) return Device::kCuda;
   }
   return Device::kCpu;
 }

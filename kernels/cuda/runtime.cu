@@ -25,6 +25,11 @@ Versions cuda_versions() {
   return versions;
 }
 
+bool driver_is_too_old(const Versions& cuda) {
+  // Within a major version every driver serves every runtime.
+  return cuda.driver > 0 && cuda.driver / 1000 < cuda.runtime / 1000;
+}
+
 /// A kernel that does nothing: the device takes it only if this build holds code for its architecture.
 __global__ void architecture_probe_kernel(int*) {}
 
@@ -40,7 +45,7 @@ int GpuRuntime<G>::device_count(std::string* why) {
     const Versions cuda = cuda_versions();
     if (cuda.driver == 0) {
       *why = "there is no NVIDIA driver";
-    } else if (driver_is_too_old()) {
+    } else if (driver_is_too_old(cuda)) {
       *why = "the driver is for CUDA " + version_text(cuda.driver) + ", older than the " + version_text(cuda.runtime) +
              " of this build: install a newer one";
     } else {
@@ -50,13 +55,6 @@ int GpuRuntime<G>::device_count(std::string* why) {
   }
   if (count == 0 && why != nullptr) *why = "the driver sees no device";
   return count;
-}
-
-template <Gpu G>
-bool GpuRuntime<G>::driver_is_too_old() {
-  // Within a major version every driver serves every runtime.
-  const Versions cuda = cuda_versions();
-  return cuda.driver > 0 && cuda.driver / 1000 < cuda.runtime / 1000;
 }
 
 template <Gpu G>
@@ -78,6 +76,21 @@ void GpuRuntime<G>::use_device(int ordinal) {
                    ") cannot run this build: " + error.what() + "; build for it with -DCMAKE_CUDA_ARCHITECTURES=" +
                    std::to_string(gpu.compute_major) + std::to_string(gpu.compute_minor) + ", or choose --device cpu");
   }
+}
+
+template <Gpu G>
+bool GpuRuntime<G>::use_first_device(std::string* why) {
+  try {
+    std::string none;
+    if (device_count(&none) > 0) {
+      use_device(0);
+      return true;
+    }
+    if (why != nullptr && driver_is_too_old(cuda_versions())) *why = none;
+  } catch (const GpuError& error) {
+    if (why != nullptr) *why = error.what();
+  }
+  return false;
 }
 
 template <Gpu G>

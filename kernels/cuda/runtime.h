@@ -24,11 +24,12 @@ template <Gpu G>
 struct GpuRuntime {
   /// Number of devices; 0 without a driver. `why` says why there are none.
   static int device_count(std::string* why = nullptr);
-  /// Whether there is a driver, but one too old for this build.
-  static bool driver_is_too_old();
   /// Makes device `ordinal` the one that everything below talks about. Throws GpuError if there is none such or if this
   /// build has no code for it.
   static void use_device(int ordinal);
+  /// Makes the first device the one in use and returns true if this build can use it. Otherwise `why` says in one line
+  /// what keeps it from a device that may be there; it stays as it is where there is no device or no driver.
+  static bool use_first_device(std::string* why = nullptr);
   static GpuInfo info();
 
   /// Device memory, not initialised, aligned to 256. Throws GpuOutOfMemory, which names both sizes, when it is full.

@@ -39,4 +39,34 @@ struct GpuConvData : ConvData {
   }
 };
 
+/// Backward writes the gradients that are asked for, to the same bits whichever others are, and nothing else.
+inline void check_single_gradients(const GpuConvData& data, const TestGpu& gpu) {
+  const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
+  const auto backward = [&](bool weights, bool biases) {
+    DeviceArray<float> dweight(data.weight), dbias(data.bias);
+    conv_backward_weights(weights ? dweight.grad() : Grad<float>{}, biases ? dbias.grad() : Grad<float>{}, dy.data(),
+                          x.data(), data.shape, gpu);
+    return outputs(dweight.host(), dbias.host());
+  };
+  const Outputs both = backward(true, true), before = outputs(data.weight, data.bias);
+  CHECK(same_bits(backward(true, false)[0], both[0]));
+  CHECK(same_bits(backward(true, false)[1], before[1]));
+  CHECK(same_bits(backward(false, true)[0], before[0]));
+  CHECK(same_bits(backward(false, true)[1], both[1]));
+  CHECK(backward(false, false) == before);
+  conv_backward_data(Grad<float>{}, dy.data(), x.data(), weight.data(), data.shape, gpu);
+}
+
+/// A batch of no images gives no outputs and gradients of zero.
+inline void check_empty_batch(const TestGpu& gpu) {
+  const ConvShape shape{0, 5, 3, 4, 3, 3, false};
+  const DeviceArray<float> weight(random_normal<float>(shape.weight_size(), 1)), bias(random_normal<float>(3, 2));
+  DeviceArray<float> nothing(1), dweight(shape.weight_size()), dbias(3);
+  conv_forward(nothing.data(), nothing.data(), weight.data(), bias.data(), shape, gpu);
+  conv_backward_data(nothing.grad(), nothing.data(), nothing.data(), weight.data(), shape, gpu);
+  conv_backward_weights(dweight.grad(), dbias.grad(), nothing.data(), nothing.data(), shape, gpu);
+  for (float value : dweight.host()) CHECK(value == 0);
+  for (float value : dbias.host()) CHECK(value == 0);
+}
+
 }  // namespace flowsmith::testing

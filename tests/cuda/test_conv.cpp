@@ -49,34 +49,11 @@ TEST_CASE("GPU convolution gradients overwrite or accumulate") {
 }
 
 TEST_CASE("GPU convolutions write only the gradients that were asked for") {
-  const GpuConvData data({3, 5, 3, 20, 20, 3, true});
-  const TestGpu gpu = test_stream();
-  const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
-  const auto backward = [&](bool weights, bool biases) {
-    DeviceArray<float> dweight(data.weight), dbias(data.bias);
-    conv_backward_weights(weights ? dweight.grad() : Grad<float>{}, biases ? dbias.grad() : Grad<float>{}, dy.data(),
-                          x.data(), data.shape, gpu);
-    return outputs(dweight.host(), dbias.host());
-  };
-  const Outputs both = backward(true, true), nothing = outputs(data.weight, data.bias);
-  CHECK(same_bits(backward(true, false)[0], both[0]));
-  CHECK(same_bits(backward(true, false)[1], nothing[1]));
-  CHECK(same_bits(backward(false, true)[0], nothing[0]));
-  CHECK(same_bits(backward(false, true)[1], both[1]));
-  CHECK(backward(false, false) == nothing);
-  conv_backward_data(Grad<float>{}, dy.data(), x.data(), weight.data(), data.shape, gpu);
+  check_single_gradients(GpuConvData({3, 5, 3, 20, 20, 3, true}), test_stream());
 }
 
 TEST_CASE("GPU convolutions of an empty batch give no outputs and gradients of zero") {
-  const ConvShape shape{0, 5, 3, 4, 3, 3, false};
-  const TestGpu gpu = test_stream();
-  const DeviceArray<float> weight(random_normal<float>(shape.weight_size(), 1)), bias(random_normal<float>(3, 2));
-  DeviceArray<float> nothing(1), dweight(shape.weight_size()), dbias(3);
-  conv_forward(nothing.data(), nothing.data(), weight.data(), bias.data(), shape, gpu);
-  conv_backward_data(nothing.grad(), nothing.data(), nothing.data(), weight.data(), shape, gpu);
-  conv_backward_weights(dweight.grad(), dbias.grad(), nothing.data(), nothing.data(), shape, gpu);
-  for (float value : dweight.host()) CHECK(value == 0);
-  for (float value : dbias.host()) CHECK(value == 0);
+  check_empty_batch(test_stream());
 }
 
 TEST_CASE("An image has the same bits alone and in a batch of GPU convolutions") {

@@ -136,35 +136,12 @@ TEST_CASE("The gated block by cuDNN and cuBLAS agrees with the plain one", "[cud
 TEST_CASE("cuDNN and cuBLAS compute only the gradients that were asked for", "[cudnn]") {
   if (!have_libraries()) return;
   for (const ConvShape& shape : {ConvShape{3, 5, 3, 20, 20, 3, true}, {3, 5, 3, 20, 20, 1, false}}) {
-    const GpuConvData data(shape);
-    const TestGpu gpu = test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn);
-    const DeviceArray<float> x(data.x), dy(data.dy), weight(data.weight);
-    const auto backward = [&](bool weights, bool biases) {
-      DeviceArray<float> dweight(data.weight), dbias(data.bias);
-      conv_backward_weights(weights ? dweight.grad() : Grad<float>{}, biases ? dbias.grad() : Grad<float>{}, dy.data(),
-                            x.data(), shape, gpu);
-      return outputs(dweight.host(), dbias.host());
-    };
-    const Outputs both = backward(true, true), before = outputs(data.weight, data.bias);
-    CHECK(same_bits(backward(true, false)[0], both[0]));
-    CHECK(same_bits(backward(true, false)[1], before[1]));
-    CHECK(same_bits(backward(false, true)[0], before[0]));
-    CHECK(same_bits(backward(false, true)[1], both[1]));
-    CHECK(backward(false, false) == before);
-    conv_backward_data(Grad<float>{}, dy.data(), x.data(), weight.data(), shape, gpu);
+    check_single_gradients(GpuConvData(shape), test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn));
   }
 }
 
 TEST_CASE("An empty batch does not reach cuDNN", "[cudnn]") {
-  const ConvShape shape{0, 5, 3, 4, 3, 3, false};
-  const TestGpu gpu = test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn);
-  const DeviceArray<float> weight(random_normal<float>(shape.weight_size(), 1)), bias(random_normal<float>(3, 2));
-  DeviceArray<float> nothing(1), dweight(shape.weight_size()), dbias(3);
-  conv_forward(nothing.data(), nothing.data(), weight.data(), bias.data(), shape, gpu);
-  conv_backward_data(nothing.grad(), nothing.data(), nothing.data(), weight.data(), shape, gpu);
-  conv_backward_weights(dweight.grad(), dbias.grad(), nothing.data(), nothing.data(), shape, gpu);
-  for (float value : dweight.host()) CHECK(value == 0);
-  for (float value : dbias.host()) CHECK(value == 0);
+  check_empty_batch(test_stream(NetPrecision::kFp32, ConvAlgorithm::kCudnn));
 }
 
 TEST_CASE("What cuDNN and cuBLAS do is captured and replayed", "[cudnn]") {

@@ -1,8 +1,13 @@
 // The host's side of a device: copies, graphs, and what it says when something is missing.
 #include <numeric>
 
+#include "kernels/cuda/staging.h"
 #include "kernels/fill.h"
 #include "tests/support/gpu_testing.h"
+
+#if !defined(FLOWSMITH_TEST_ON_GPU)
+#include "kernels/cuda/emulator/runtime_api.h"
+#endif
 
 namespace flowsmith::testing {
 namespace {
@@ -57,6 +62,21 @@ TEST_CASE("fill writes a number and nothing beside it") {
   }
 }
 
+TEST_CASE("blocks that are staged while the last one is taken arrive in their order") {
+  GpuStaging<TestGpu> staging;
+  const std::size_t sizes[] = {100, 7, 300};  // with room, and without
+  std::vector<DeviceArray<std::uint8_t>> taken;
+  for (std::size_t i = 0; i < 6; ++i) {
+    const std::size_t bytes = sizes[i / 2];
+    std::fill_n(staging.begin(bytes), bytes, std::byte(i + 1));
+    staging.send();
+    staging.take(taken.emplace_back(bytes).data());
+  }
+  for (std::size_t i = 0; i < taken.size(); ++i) {
+    CHECK(taken[i].host() == std::vector<std::uint8_t>(sizes[i / 2], std::uint8_t(i + 1)));
+  }
+}
+
 TEST_CASE("a graph records without running, and replays on what memory holds then") {
   DeviceArray<double> from(std::vector<double>{7}), to(std::vector<double>{0});
   const GpuGraph<TestGpu> graph([&] {
@@ -93,6 +113,71 @@ TEST_CASE("memory that is not there is refused with both sizes") {
   }
   CHECK_NOTHROW(DeviceArray<double>(10));
 }
+
+#if !defined(FLOWSMITH_TEST_ON_GPU)
+
+/// Another machine while it exists.
+struct On {
+  explicit On(const emulator::Machine& machine) { emulator::set_machine(machine); }
+  On(const On&) = delete;
+  ~On() { emulator::set_machine({}); }
+};
+
+/// What a user is told who asks for the first GPU, and who leaves the choice to the program.
+struct Told {
+  std::string asked, unasked;
+};
+
+Told told() {
+  Told result;
+  try {
+    Runtime::use_device(0);
+    FAIL("there is a GPU");
+  } catch (const GpuError& error) {
+    result.asked = error.what();
+  }
+  CHECK_THAT(result.asked, Contains("--device cpu") && !Contains("\n"));
+  CHECK_FALSE(Runtime::use_first_device(&result.unasked));
+  CHECK_FALSE(Runtime::use_first_device());
+  CHECK(cuda_names::cudaGetLastError() == cuda_names::cudaSuccess);  // it would surface in the next check
+  return result;
+}
+
+TEST_CASE("without a driver no GPU is used, and nothing is said unless one was asked for") {
+  const On machine({.driver = 0});
+  CHECK(told().asked == "no GPU can be used: there is no NVIDIA driver; choose --device cpu");
+  CHECK(told().unasked.empty());
+  CHECK(Runtime::device_count() == 0);
+}
+
+TEST_CASE("without a device no GPU is used, and nothing is said unless one was asked for") {
+  const On machine({.has_gpu = false});
+  CHECK(told().asked == "no GPU can be used: no CUDA-capable device is detected; choose --device cpu");
+  CHECK(told().unasked.empty());
+}
+
+TEST_CASE("a driver that is too old for the build is named with both versions") {
+  const On machine({.driver = 11080});
+  const std::string why = "the driver is for CUDA 11.8, older than the 12.0 of this build: install a newer one";
+  CHECK(told().asked == "no GPU can be used: " + why + "; choose --device cpu");
+  CHECK(told().unasked == why);
+}
+
+TEST_CASE("a GPU for which the build has no code is named with the option that builds for it") {
+  const On machine({.runs_kernels = false});
+  CHECK_THAT(told().asked, Contains("GPU 0 (emulated GPU, compute capability 9.0) cannot run this build") &&
+                               Contains("no kernel image is available") && Contains("-DCMAKE_CUDA_ARCHITECTURES=90"));
+  CHECK(told().unasked == told().asked);
+}
+
+TEST_CASE("a newer driver than the build serves it") {
+  const On machine({.driver = 13000});
+  std::string why;
+  CHECK(Runtime::use_first_device(&why));
+  CHECK(why.empty());
+}
+
+#endif
 
 }  // namespace
 }  // namespace flowsmith::testing

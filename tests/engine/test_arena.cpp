@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/arena.h"
+#include "tests/support/scarce_gpu.h"
 
 using namespace flowsmith;
 
@@ -42,6 +43,18 @@ TEST_CASE("an arena goes back to a mark, across blocks too") {
   arena.allocate(64u << 20);
   arena.release(mark);
   CHECK(arena.allocate(100) == first);
+}
+
+TEST_CASE("an arena uses memory to its end") {
+  constexpr std::size_t kMiB = 1u << 20;
+  Arena arena(Device::kEmulated);
+  const ScarceGpu gpu(20 * kMiB);
+  for (int i = 0; i < 20; ++i) CHECK_NOTHROW(arena.allocate(kMiB));  // two blocks of 8 MiB, and no third
+  CHECK(arena.used() == 20 * kMiB);
+  CHECK_THROWS_WITH(arena.allocate(kMiB), Catch::Contains("1 MiB more were asked for, 0 MiB are free"));
+  arena.reset();
+  CHECK(arena.capacity() == 20 * kMiB);
+  CHECK_NOTHROW(arena.allocate(20 * kMiB));
 }
 
 TEST_CASE("an arena says how much memory it could not get") {

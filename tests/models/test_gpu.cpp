@@ -10,6 +10,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/run_program.h"
+#include "tests/support/scarce_gpu.h"
 #include "tests/support/tiny_dataset.h"
 
 namespace flowsmith {
@@ -21,10 +22,11 @@ using testing::random_bytes;
 constexpr int kImages = 3;
 
 struct Images {
-  explicit Images(const Flow& flow) : pixels(random_bytes(kImages * flow.dims(), 17)), index(kImages) {
+  explicit Images(const Flow& flow, int n = kImages) : pixels(random_bytes(n * flow.dims(), 17)), index(n) {
     std::iota(index.begin(), index.end(), 5u);
   }
-  ImageBatch batch() const { return {pixels.data(), index.data(), kImages}; }
+  ImageBatch batch() const { return batch(int(index.size())); }
+  ImageBatch batch(int n) const { return {pixels.data(), index.data(), n}; }  ///< the first n
 
   std::vector<std::uint8_t> pixels;
   std::vector<std::uint32_t> index;
@@ -45,14 +47,15 @@ Flow new_flow(Architecture architecture, Device device) {
 
 NoiseStream noise(std::uint32_t draw) { return {11, NoisePurpose::kScoring, draw}; }
 
-/// Losses of consecutive steps, each with noise of its own.
+/// Losses of consecutive steps, each with noise of its own and staged while the one before it runs.
 std::vector<double> losses(Flow& flow, int steps, std::size_t* graph_nodes = nullptr) {
   const Images images(flow);
   TrainingStep step(flow);
   std::vector<double> result;
+  const auto stage = [&](int i) { step.stage(images.batch(), {noise(std::uint32_t(i))}); };
+  stage(0);
   for (int i = 0; i < steps; ++i) {
-    step.stage(images.batch(), {noise(std::uint32_t(i))});
-    result.push_back(step.run({.lr = 1e-3}, 1).bits_per_dim);
+    result.push_back(step.run({.lr = 1e-3}, 1, [&] { stage(i + 1); }).bits_per_dim);
   }
   if (graph_nodes != nullptr) *graph_nodes = step.graph_nodes();
   return result;
@@ -129,12 +132,33 @@ TEST_CASE("a step that a GPU has no room for says how much is missing and which 
   const Images images(flow);
   TrainingStep step(flow);
   step.stage(images.batch(), {noise(0)});
-  constexpr std::size_t kAll = std::size_t{8} << 30;
-  emulator::set_memory_limit(kAll - available_memory(Device::kEmulated) + (1u << 20));  // less than an arena's block
+  const ScarceGpu gpu(1000);
   const std::string message = error_of([&] { step.run({}, 1); });
-  emulator::set_memory_limit(kAll);
   CHECK_THAT(message, Contains("GPU memory is full") && Contains("MiB more were asked for, 1 MiB are free") &&
-                          Contains("not even one would fit") && !Contains("\n"));
+                          Contains("(of 3 images this one is, not even one would fit)"));
+}
+
+TEST_CASE("the batch that is said to fit on a GPU does", "[gpu][long]") {
+  constexpr std::size_t kFree = 384u << 10;  // some images' activations
+  constexpr int kMany = 1000;  // their first feature map, of 128 floats each, has no room, so no network runs for them
+  Flow flow({Architecture::kSimple, Edition::k2024, 2, 2}, Device::kEmulated);
+  randomize(flow, 21);
+  const Images images(flow, kMany);
+  GpuContext<Emulated>::instance().reserve(16u << 20);  // what kernels need beside the tape, as after a smaller step
+  TrainingStep step(flow);
+  step.stage(images.batch(), {noise(0)});
+  const ScarceGpu gpu(kFree);
+  const std::string message = error_of([&] { step.run({}, 1); });
+  INFO(message);
+  const std::string before = "(of 1000 images this one is, about ";
+  const std::size_t at = message.find(before);
+  REQUIRE(at != std::string::npos);
+  const int fits = std::stoi(message.substr(at + before.size()));
+  CHECK_THAT(message, Contains("GPU memory is full") && Catch::EndsWith(before + std::to_string(fits) + " would fit)"));
+  REQUIRE(fits > 2);  // more than was tried
+  step.stage(images.batch(fits), {noise(0)});
+  CHECK(std::isfinite(step.run({}, 1).bits_per_dim));
+  CHECK(step.adam().step_count() == 1);
 }
 
 /// Batches of 10 of 50 images of 4 x 4 pixels: five steps an epoch.

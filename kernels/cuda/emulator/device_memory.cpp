@@ -86,10 +86,10 @@ void* DeviceMemory::allocate(std::size_t bytes) {
   return memory;
 }
 
-bool DeviceMemory::release(void* memory) {
+std::size_t DeviceMemory::release(void* memory) {
   const DeviceAccess access;
   const auto found = live_.find(std::size_t(static_cast<char*>(memory) - region_));
-  if (found == live_.end()) return false;
+  if (found == live_.end()) return 0;
   const auto [offset, bytes] = *found;
   std::memset(memory, 0xff, bytes);
   forbid(memory, bytes);
@@ -107,7 +107,7 @@ bool DeviceMemory::release(void* memory) {
       free_.erase(range);
     }
   }
-  return true;
+  return bytes;
 }
 
 bool DeviceMemory::holds(const void* memory, std::size_t bytes) const {

@@ -20,8 +20,8 @@ class DeviceMemory {
 
   /// Filled with the schedule's poison, followed by a gap. Null: it does not fit.
   void* allocate(std::size_t bytes);
-  /// False: `memory` is not the start of an allocation.
-  bool release(void* memory);
+  /// Returns the bytes it had; 0: `memory` is not the start of an allocation.
+  std::size_t release(void* memory);
   /// Whether all of it lies in one allocation.
   bool holds(const void* memory, std::size_t bytes) const;
   const char* region() const { return region_; }

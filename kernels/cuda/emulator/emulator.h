@@ -34,14 +34,24 @@ inline constexpr NamedSchedule kSchedules[] = {
 void set_schedule(const Schedule& schedule);
 const Schedule& schedule();
 
+/// What the runtime finds when it looks for a GPU.
+struct Machine {
+  int driver = 12000;        ///< its version of CUDA, as cudaDriverGetVersion has it; 0: there is none
+  bool has_gpu = true;       ///< otherwise the driver sees no device
+  bool runs_kernels = true;  ///< otherwise the program has no code for the GPU: launches are refused
+};
+
+void set_machine(const Machine& machine);
+const Machine& machine();
+
 /// Device memory that cudaMalloc can give out in all, 8 GiB at most and at first.
 void set_memory_limit(std::size_t bytes);
 
 /// Overwrites device memory with the schedule's poison, as if it had just been allocated.
 void forget(void* memory, std::size_t bytes);
 
-/// The next run of the kernel of this name ends as one that touched memory which is not its own. As on a GPU, that shows
-/// when the host waits for the stream, and from then on every call fails, until mend_device().
+/// The next run of the kernel of this name ends as one that touched memory which is not its own. As on a GPU, that
+/// shows when the host waits for the stream, and from then on every call fails, until mend_device().
 void break_kernel(const std::string& name);
 void mend_device();
 

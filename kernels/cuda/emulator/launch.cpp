@@ -56,6 +56,11 @@ void enqueue(const KernelCall& call, void* stream) {
     throw_error("invalid launch: " + why + ", in " + call.name + ", launched at " + call.file + ":" +
                 std::to_string(call.line));
   }
+  if (!machine().runs_kernels) {
+    const cudaError_t error = cudaErrorNoKernelImageForDevice;
+    throw_error(std::string(cudaGetErrorString(error)) + " (" + cudaGetErrorName(error) + ") in " + call.name + " at " +
+                call.file + ":" + std::to_string(call.line));
+  }
   stream_of(static_cast<cudaStream_t>(stream)).put([call](Stream&) {
     const std::string name = plain_name(call.name);
     if (fails_now(name)) return;

@@ -14,6 +14,8 @@ namespace flowsmith::emulator {
 namespace {
 
 Schedule the_schedule;
+Machine the_machine;
+constexpr int kRuntimeVersion = 12000;
 
 /// Address to size of what cudaMallocHost gave out.
 std::map<const char*, std::size_t>& pinned() {
@@ -38,6 +40,7 @@ bool looks_like_device(const void* memory) {
 }
 
 void download(Stream& stream, void* to, const void* from, std::size_t bytes) {
+  touch(stream, from, bytes, false);
   Transfer copy{to, std::vector<char>(bytes), false};
   {
     const DeviceAccess access;
@@ -45,21 +48,27 @@ void download(Stream& stream, void* to, const void* from, std::size_t bytes) {
   }
   const bool returns_at_once = is_pinned(to, bytes);
   if (returns_at_once) {
+    touch(stream, to, bytes, true);
     stream.end_transfers_at(to, bytes);
     std::memset(to, 0xff, bytes);
   }
   stream.transfers.push_back(std::move(copy));
-  if (!returns_at_once) stream.end_all_transfers();
+  if (returns_at_once) return;
+  stream.end_all_transfers();
+  host_knows(stream.known);
 }
 
 void upload(Stream& stream, void* to, const void* from, std::size_t bytes) {
+  const bool returns_at_once = is_pinned(from, bytes);
+  if (returns_at_once) touch(stream, from, bytes, false);
+  touch(stream, to, bytes, true);
   stream.end_transfers_at(from, bytes);
   {
     const DeviceAccess access;
     std::memcpy(to, from, bytes);
   }
   write_shadow(to, bytes);
-  if (!is_pinned(from, bytes)) return;
+  if (!returns_at_once) return;
   const auto* start = static_cast<const char*>(from);
   stream.transfers.push_back({const_cast<char*>(start), std::vector<char>(start, start + bytes), true});
 }
@@ -68,6 +77,8 @@ void upload(Stream& stream, void* to, const void* from, std::size_t bytes) {
 
 void set_schedule(const Schedule& schedule) { the_schedule = schedule; }
 const Schedule& schedule() { return the_schedule; }
+void set_machine(const Machine& machine) { the_machine = machine; }
+const Machine& machine() { return the_machine; }
 void set_memory_limit(std::size_t bytes) { device_memory().set_limit(bytes); }
 bool checks_races() { return kRaceChecks; }
 
@@ -84,13 +95,20 @@ namespace flowsmith::cuda_names {
 using namespace emulator;
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = 12000;
+  *version = machine().driver;
   return cudaSuccess;
 }
 
-cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = kRuntimeVersion;
+  return cudaSuccess;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  // Within a major version every driver serves every runtime. No driver at all is the same error.
+  if (machine().driver / 1000 < kRuntimeVersion / 1000) return note(cudaErrorInsufficientDriver);
+  if (!machine().has_gpu) return note(cudaErrorNoDevice);
   *count = 1;
   return cudaSuccess;
 }
@@ -127,7 +145,9 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
-  return note(device_memory().release(memory) ? cudaSuccess : cudaErrorInvalidValue);
+  const std::size_t bytes = device_memory().release(memory);
+  forget_touches(memory, bytes);
+  return note(bytes > 0 ? cudaSuccess : cudaErrorInvalidValue);
 }
 
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
@@ -143,7 +163,10 @@ cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
 cudaError_t cudaFreeHost(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
-  if (pinned().erase(static_cast<char*>(memory)) == 0) return note(cudaErrorInvalidValue);
+  const auto found = pinned().find(static_cast<char*>(memory));
+  if (found == pinned().end()) return note(cudaErrorInvalidValue);
+  forget_touches(memory, found->second);
+  pinned().erase(found);
   end_transfers_everywhere();
   std::free(memory);
   return cudaSuccess;
@@ -166,6 +189,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   stream.put([=](Stream& s) {
     if (!to_device) return download(s, to, from, bytes);
     if (!from_device) return upload(s, to, from, bytes);
+    touch(s, from, bytes, false);
+    touch(s, to, bytes, true);
     const DeviceAccess access;
     std::memmove(to, from, bytes);
     write_shadow(to, bytes);
@@ -177,7 +202,8 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
   if (const cudaError_t lost = device_state(); lost != cudaSuccess) return lost;
   if (bytes == 0) return cudaSuccess;
   if (!is_device(memory, bytes)) return note(cudaErrorInvalidValue);
-  stream_of(stream).put([=](Stream&) {
+  stream_of(stream).put([=](Stream& s) {
+    touch(s, memory, bytes, true);
     const DeviceAccess access;
     std::memset(memory, value, bytes);
     write_shadow(memory, bytes);

@@ -1,6 +1,7 @@
 // The part of the CUDA runtime API that runtime.cu uses, with CUDA's names and meaning (CUDA Runtime API reference).
 // Work runs when it is put on a stream, except that what the device sends to pinned memory arrives no sooner than the
-// host waits for it. The calls that wait throw GpuError if the host changed what was still being copied.
+// host waits for it. The calls that wait throw GpuError if the host changed what was still being copied; copies and
+// fills do if nothing orders them and one on another stream (stream_order.h).
 #pragma once
 
 #include <cstddef>
@@ -19,12 +20,15 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorIllegalAddress = 700,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
   cudaErrorCapturedEvent = 907,
 };
 
@@ -75,9 +79,11 @@ cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream);
 
+/// Only with cudaStreamNonBlocking: nothing orders such a stream and the default stream.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+/// In a capture only events of the same capture and stream can be waited for: a capture is one stream here.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 
 cudaError_t cudaEventCreate(cudaEvent_t* event);

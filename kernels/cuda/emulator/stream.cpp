@@ -82,7 +82,9 @@ namespace flowsmith::cuda_names {
 
 using namespace emulator;
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  *stream = nullptr;
+  if (flags != cudaStreamNonBlocking) return note(cudaErrorInvalidValue);
   default_stream();
   *stream = new Stream;
   streams().insert(*stream);
@@ -104,6 +106,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
     return note(cudaErrorStreamCaptureUnsupported);
   }
   stream.end_all_transfers();
+  host_knows(stream.known);
   stream.complain();
   return device_state();
 }
@@ -111,12 +114,21 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 cudaError_t cudaDeviceSynchronize() {
   if (spoil_captures()) return note(cudaErrorStreamCaptureUnsupported);
   end_transfers_everywhere();
+  host_knows_all();
   for (Stream* stream : streams()) stream->complain();
   return device_state();
 }
 
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned) {
-  return event == nullptr ? note(cudaErrorInvalidResourceHandle) : cudaSuccess;  // its work has run already
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+  if (event == nullptr) return note(cudaErrorInvalidResourceHandle);
+  Stream& stream = stream_of(handle);
+  if (event->stream == nullptr) return cudaSuccess;
+  if (event->captured != stream.capturing || (event->captured && event->stream != &stream)) {
+    stream.capture_failed = true;
+    return note(stream.capturing ? cudaErrorStreamCaptureIsolation : cudaErrorCapturedEvent);
+  }
+  if (!stream.capturing) merge(stream.known, event->known);
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
@@ -133,12 +145,14 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   Stream& stream = stream_of(handle);
-  *event = {&stream, stream.ended + stream.transfers.size(), stream.capturing, std::chrono::steady_clock::now()};
+  *event = {&stream, stream.ended + stream.transfers.size(), stream.capturing, stream.known,
+            std::chrono::steady_clock::now()};
   return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->captured) return note(cudaErrorCapturedEvent);
+  host_knows(event->known);
   if (event->stream != nullptr && streams().count(event->stream) > 0) {
     event->stream->end_transfers(event->transfers);
     event->stream->complain();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cuda/emulator/runtime_api.h"
+#include "kernels/cuda/emulator/stream_order.h"
 
 namespace flowsmith::emulator {
 
@@ -22,6 +23,9 @@ struct Transfer {
 };
 
 struct Stream {
+  static inline unsigned made = 0;
+  const unsigned number = made++;  ///< no two streams of a process have the same
+  Progress known;                  ///< what is over when this stream comes to what is put on it next
   std::vector<Transfer> transfers;
   std::size_t ended = 0;        ///< transfers that have come to their end since the stream was made
   bool source_changed = false;  ///< the host changed memory from which one of them was copying
@@ -43,6 +47,7 @@ struct Event {
   Stream* stream = nullptr;   ///< null: not recorded
   std::size_t transfers = 0;  ///< that had been put on the stream
   bool captured = false;
+  Progress known;  ///< what is over when the event is
   std::chrono::steady_clock::time_point time;
 };
 

@@ -17,6 +17,7 @@ class DeviceFloats {
   }
   explicit DeviceFloats(const std::vector<float>& values) : DeviceFloats(values.size()) {
     FLOWSMITH_CUDA_CHECK(cudaMemcpyAsync(data_, values.data(), bytes(), cudaMemcpyHostToDevice, nullptr));
+    FLOWSMITH_CUDA_CHECK(cudaStreamSynchronize(nullptr));  // other streams may use it now
   }
   ~DeviceFloats() { cudaFree(data_); }
   DeviceFloats(const DeviceFloats&) = delete;

@@ -5,6 +5,7 @@
 
 #include "tests/cuda/emulator/device_floats.h"
 #include "tests/cuda/emulator/in_child.h"
+#include "tests/cuda/emulator/runtime_objects.h"
 
 namespace flowsmith {
 namespace {
@@ -17,42 +18,6 @@ __global__ void add_one_kernel(float* y, int size) {
 void add_one(const DeviceFloats& y, cudaStream_t stream) {
   const int size = int(y.bytes() / sizeof(float));
   FLOWSMITH_LAUNCH(add_one_kernel, dim3((size + 31) / 32), dim3(32), 0, Emulated{stream}, y.data(), size);
-}
-
-class NewStream {
- public:
-  NewStream() { FLOWSMITH_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
-  ~NewStream() { cudaStreamDestroy(stream_); }
-  NewStream(const NewStream&) = delete;
-  operator cudaStream_t() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class PinnedFloats {
- public:
-  explicit PinnedFloats(std::size_t size) : size_(size) {
-    void* memory = nullptr;
-    FLOWSMITH_CUDA_CHECK(cudaMallocHost(&memory, bytes()));
-    data_ = static_cast<float*>(memory);
-  }
-  ~PinnedFloats() { cudaFreeHost(data_); }
-  PinnedFloats(const PinnedFloats&) = delete;
-  float* data() const { return data_; }
-  std::size_t bytes() const { return size_ * sizeof(float); }
-  std::vector<float> values() const { return {data_, data_ + size_}; }
-
- private:
-  std::size_t size_;
-  float* data_;
-};
-
-/// The error is returned and is the last one, once.
-void check_error(cudaError_t got, cudaError_t want) {
-  CHECK(std::string(cudaGetErrorName(got)) == cudaGetErrorName(want));
-  CHECK(cudaGetLastError() == want);
-  CHECK(cudaGetLastError() == cudaSuccess);
 }
 
 TEST_CASE("the device") {
@@ -155,6 +120,7 @@ TEST_CASE("a download to pinned memory arrives when the host waits for it") {
   CHECK(cudaMemcpyAsync(first.data(), x.data(), x.bytes(), cudaMemcpyDeviceToHost, stream) == cudaSuccess);
   const DeviceFloats y(2);
   CHECK(cudaMemcpyAsync(y.data(), first.data(), x.bytes(), cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
   CHECK(y.host() == std::vector<float>{2, 3});
 }
 
