@@ -88,4 +88,9 @@ void coupling_inverse(Tape& tape, Var z_out, Var st, Var scaling_factor, Mask ma
   });
 }
 
+void rebuild_coupling(Tape& tape, Var z_out, Var z, Var st, Var scaling_factor, Var logdet, Mask mask) {
+  coupling_inverse(tape, z_out, st, scaling_factor, mask);
+  tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
+}
+
 }  // namespace flowsmith

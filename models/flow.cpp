@@ -131,7 +131,7 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
     visit(int(i) + 1, z, logdet);
   }
   gaussian_log_density(tape, z, logdet);  // from here on logdet is log p(x)
-  return {logdet, z, std::move(pass.latents)};
+  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt)};
 }
 
 Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const {

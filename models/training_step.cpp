@@ -7,14 +7,16 @@
 
 namespace flowsmith {
 
-TrainingStep::TrainingStep(Flow& flow)
+TrainingStep::TrainingStep(Flow& flow, bool recompute)
     : flow_(flow),
       adam_(flow.parameters()),
       inputs_(flow.device()),
       staging_(Staging::make(flow.device())),
       tape_(flow.device()),
       loss_result_(flow.device()),
-      replay_(flow.device()) {}
+      replay_(flow.device()) {
+  tape_.set_recompute(recompute);
+}
 
 void TrainingStep::stage(ImageBatch batch, DequantizationNoise noise) {
   const TraceRange range("stage batch");
@@ -41,7 +43,7 @@ void TrainingStep::forward_backward() {
 }
 
 int TrainingStep::largest_batch(const Batch& batch) {
-  // A tape keeps all activations: memory grows linearly with the batch. Some is left for what other work needs.
+  // All memory of a tape grows linearly with the batch. Some is left for what other work needs.
   constexpr double kShare = 0.9;
   const bool given_noise = batch.noise.values != nullptr;
   const auto bytes = [&](int n) {
@@ -49,7 +51,7 @@ int TrainingStep::largest_batch(const Batch& batch) {
     flow_.upload_batch(batch_, {batch.images.pixels, batch.images.index, n}, batch.noise);
     tape_.start(true);
     forward_backward();
-    return double(tape_.arena().used());
+    return double(tape_.arena().peak());
   };
   try {
     tape_.give_back();

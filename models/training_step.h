@@ -15,8 +15,9 @@ struct StepResult {
 
 class TrainingStep {
  public:
-  /// Holds on to the flow, which must outlive this and stay where it is.
-  explicit TrainingStep(Flow& flow);
+  /// Holds on to the flow, which must outlive this and stay where it is. With `recompute` couplings keep nothing for
+  /// backward and rebuild their input there (models/coupling_layer.h): less memory, a third more work.
+  explicit TrainingStep(Flow& flow, bool recompute = false);
 
   /// Hands over the batch of the next run(); what it points to must stay until that is over. While a step is running
   /// (see `meanwhile`) the copy to a GPU runs beside it.
@@ -32,7 +33,9 @@ class TrainingStep {
 
   /// Of the last run, before its update; valid until the next.
   std::vector<double> log_prob() const { return tape_.read<double>(tape_.value(pass_.log_prob)); }
-  /// Shape and values of the final latent of the last run.
+  /// Of the last run, where it recomputed; 0 otherwise. Waits for the device.
+  double drift() const { return largest_drift(pass_.rebuilt, flow_.device()); }
+  /// Shape and values of the final latent of the last run, which must not have recomputed: that writes over it.
   MapShape final_latent_shape() const { return tape_.value(pass_.z).map(); }
   std::vector<double> final_latent() const { return to_doubles(tape_.value(pass_.z), flow_.device()); }
 
