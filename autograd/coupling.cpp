@@ -73,7 +73,7 @@ Var coupling(Tape& tape, Var z, Var st, Var scaling_factor, Var logdet, Mask mas
     coupling_forward(tape.value(z_out).data<Z>(), tape.value(logdet).data<double>(), path.data<Z>(), net.data<S>(),
                      tape.value(scaling_factor).data<S>(), map, mask, stream);
   });
-  if (tape.needs_grad(z_out)) tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
+  if (tape.recording() && needs_grad) tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
   return z_out;
 }
 

@@ -42,6 +42,12 @@ void TrainingStep::forward_backward() {
   tape_.backward(loss_);
 }
 
+void TrainingStep::give_back() {
+  tape_.give_back();
+  pass_ = {};
+  replay_ = Replay(flow_.device());
+}
+
 int TrainingStep::largest_batch(const Batch& batch) {
   // All memory of a tape grows linearly with the batch. Some is left for what other work needs.
   constexpr double kShare = 0.9;

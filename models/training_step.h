@@ -28,6 +28,9 @@ class TrainingStep {
   /// and the image, and leaves the weights as they were.
   StepResult run(AdamOptions options, double clip_norm, const std::function<void()>& meanwhile = {});
 
+  /// Gives the memory of activations and gradients back to the system until the next run.
+  void give_back();
+
   Adam& adam() { return adam_; }
   const Adam& adam() const { return adam_; }
 
