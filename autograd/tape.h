@@ -25,7 +25,7 @@ class Tape {
  public:
   explicit Tape(Device device) : device_(device), arena_(device) {}
 
-  /// Forgets everything. With `recording`, ops record nodes and no memory is given back before the next
+  /// Forgets everything. With `recording`, ops record nodes and their memory is not given back before the next
   /// start; without, ops only compute, coupling() may work in place, and a TapeScope gives memory back early.
   void start(bool recording);
 

@@ -14,6 +14,7 @@ struct CouplingLayer::Rebuild {
   Var z, x, logdet;  ///< z is x, written over
 
   void backward(Tape& tape) const {
+    // Their memory must outlast what is recorded here; that of x is z's, and parameters have their own.
     tape.finished_grad(z);
     tape.finished_grad(logdet);
     tape.backward_through([&] {

@@ -2,9 +2,10 @@
 // Formulas: kernels/coupling.h, docs/math/coupling.md.
 //
 // While the tape says recompute(), a coupling works in place as it does when nothing is recorded, and keeps nothing. In
-// backward it has its output: the part that conditions the network is a copy of the input, so the network runs again on
-// the same bits, this time recorded; the inverse rebuilds the rest of the input up to rounding; and backward goes
-// through that one network. Memory does not grow with the number of couplings.
+// backward it has its output. The part that conditions the network is a copy of the input: the network runs again on
+// it, this time recorded, the inverse rebuilds the rest of the input up to rounding, and backward goes through that one
+// network and gives its memory back. So memory does not grow with the number of couplings. Rounding adds up from the
+// last coupling in place to the first (docs/math/coupling.md): largest_drift() measures it.
 #pragma once
 
 #include "models/conditioner.h"

@@ -67,8 +67,11 @@ void find_couplings(ModelSpec& spec, const SafetensorsFile& file, const std::str
     const auto [end, error] = std::from_chars(name.data() + kBefore.size(), digits_end, number);
     if (error == std::errc() && end == digits_end) last = std::max(last, number);
   }
-  if (last == 0) return;
-  spec.couplings = spec.architecture == Architecture::kMultiscale ? last - kOtherLayers : last;
+  const bool multiscale = spec.architecture == Architecture::kMultiscale;
+  const int couplings = multiscale ? last - kOtherLayers : last;
+  // What fits no flow of this architecture is left to loading, which names a tensor.
+  if (couplings < 1 || (multiscale && couplings % 4 != 0)) return;
+  spec.couplings = couplings;
   if (spec.couplings > ModelSpec{}.couplings && elements / kSmallestCoupling < std::size_t(spec.couplings)) {
     throw Error(path + ": there is a layer flows." + std::to_string(last) +
                 ", but too few weights for so many: the file is damaged or not a weight file");
@@ -132,7 +135,6 @@ ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path) 
     for (const Architecture a : {Architecture::kMultiscale, Architecture::kVardeq, Architecture::kSimple}) {
       spec = {a, e};
       find_couplings(spec, file, path);
-      if (a == Architecture::kMultiscale && spec.couplings % 4 != 0) continue;
       require_valid_in(spec, path);
       if (first_misfit(Flow(spec).parameters(), file) != nullptr) continue;
       find_image_size(spec, file, path);

@@ -130,7 +130,7 @@ int main(int argc, char** argv) {
        cxxopts::value<int>()->default_value("128"))
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
-      ("recompute", "Training steps with recompute too (see flow train): train_step_recompute",
+      ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on

@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
       ("couplings", "Behind the dequantization; of multiscale a multiple of 4",
        cxxopts::value<int>()->default_value("8"))
       ("recompute", "Keep nothing for backward but rebuild the input of each coupling from its output: memory does not "
-       "grow with the number of couplings, a step takes a third more work",
+       "grow with the number of couplings, a step takes a third more work (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("out", "Folder of the run (default: runs/MODEL, numbered if it is taken)",
        cxxopts::value<std::string>()->default_value(""))
