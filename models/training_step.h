@@ -59,6 +59,7 @@ class TrainingStep {
   std::string locate_non_finite_gradient(const Batch& batch);
 
   Flow& flow_;
+  const DType path_;  ///< the networks' precision is enough for z, but what must be undone needs f64
   Adam adam_;
   Arena inputs_;
   BatchTensors batch_;
