@@ -73,7 +73,7 @@ Var coupling(Tape& tape, Var z, Var st, Var scaling_factor, Var logdet, Mask mas
     coupling_forward(tape.value(z_out).data<Z>(), tape.value(logdet).data<double>(), path.data<Z>(), net.data<S>(),
                      tape.value(scaling_factor).data<S>(), map, mask, stream);
   });
-  if (tape.needs_grad(z_out)) tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
+  if (tape.recording() && needs_grad) tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
   return z_out;
 }
 
@@ -86,6 +86,11 @@ void coupling_inverse(Tape& tape, Var z_out, Var st, Var scaling_factor, Mask ma
     coupling_inverse(path.data<Z>(), nullptr, path.data<Z>(), net.data<S>(), tape.value(scaling_factor).data<S>(), map,
                      mask, stream);
   });
+}
+
+void rebuild_coupling(Tape& tape, Var z_out, Var z, Var st, Var scaling_factor, Var logdet, Mask mask) {
+  coupling_inverse(tape, z_out, st, scaling_factor, mask);
+  tape.record(CouplingNode{z_out, z, st, scaling_factor, logdet, mask});
 }
 
 }  // namespace flowsmith

@@ -36,6 +36,9 @@ Var conditioner_input(Tape& tape, Var z, Tensor image, Mask mask, DType network_
 Var coupling(Tape& tape, Var z, Var st, Var scaling_factor, Var logdet, Mask mask);
 /// z_out becomes z, in place; no gradient.
 void coupling_inverse(Tape& tape, Var z_out, Var st, Var scaling_factor, Mask mask);
+/// For z_out = in_place(z) that coupling() was run on while nothing was recorded: takes its value back to that of z, up
+/// to rounding, and records what coupling() would have recorded.
+void rebuild_coupling(Tape& tape, Var z_out, Var z, Var st, Var scaling_factor, Var logdet, Mask mask);
 
 // autograd/conv.cpp
 /// weight [k][k][c_in][c_out] with k = 1 or 3; with concat_elu, c_in is twice the channels of x.

@@ -19,12 +19,18 @@ void Tape::backward(Var loss) {
   require_tensor(value(loss), DType::kF64, Shape{}, "a loss");
   require(needs_grad(loss), "the loss does not depend on anything that needs a gradient");
   dispatch_device(device_, [&](auto stream) { fill(grad<double>(loss).data, 1.0, 1, stream); });
-  for (std::size_t i = nodes_.size(); i-- > 0;) nodes_[i].backward(nodes_[i].node, *this);
+  walk_back(0);
   // A leaf that no op wrote to must not keep what the last step left in it.
   for (int id = 0; id < int(variables_.size()); ++id) {
     if (variables_[id].needs_grad && variables_[id].grad) finished_grad({id});
   }
 }
+
+void Tape::walk_back(std::size_t first_node) {
+  for (std::size_t i = nodes_.size(); i-- > first_node;) nodes_[i].backward(nodes_[i].node, *this);
+}
+
+Var Tape::in_place(Var v) { return add(value(v), needs_grad(v) ? allocated_grad(v) : Tensor{}, recording_); }
 
 Tensor Tape::finished_grad(Var v) {
   const Tensor grad = allocated_grad(v);

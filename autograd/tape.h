@@ -25,7 +25,7 @@ class Tape {
  public:
   explicit Tape(Device device) : device_(device), arena_(device) {}
 
-  /// Forgets everything. With `recording`, ops record nodes and no memory is given back before the next
+  /// Forgets everything. With `recording`, ops record nodes and their memory is not given back before the next
   /// start; without, ops only compute, coupling() may work in place, and a TapeScope gives memory back early.
   void start(bool recording);
 
@@ -35,8 +35,13 @@ class Tape {
     arena_.give_back();
   }
 
+  /// With `recompute`, ops that can rebuild their input from their output keep nothing for backward (recompute() tells
+  /// them). Stays until it is set again.
+  void set_recompute(bool recompute) { recompute_ = recompute; }
+
   Device device() const { return device_; }
   bool recording() const { return recording_; }
+  bool recompute() const { return recording_ && recompute_; }
   Arena& arena() { return arena_; }
 
   /// A value from outside that has no gradient.
@@ -49,6 +54,10 @@ class Tape {
   Var output(DType dtype, const Shape& shape, bool needs_grad) {
     return add(arena_.tensor(dtype, shape), {}, needs_grad && recording_);
   }
+
+  /// What an op is about to write over v, which backward must put back: a variable with the memory of v, for value and
+  /// gradient. The gradient of v then overwrites that of the result.
+  Var in_place(Var v);
 
   const Tensor& value(Var v) const { return variables_[v.id].value; }
   bool needs_grad(Var v) const { return variables_[v.id].needs_grad; }
@@ -76,6 +85,11 @@ class Tape {
     nodes_.push_back({[](const void* n, Tape& tape) { static_cast<const Node*>(n)->backward(tape); }, stored});
   }
 
+  /// For the backward of a node: records what `work` computes, walks back through it at once and takes its memory back.
+  /// Gradients that are not its own must have their memory before.
+  template <class Work>
+  void backward_through(Work&& work);
+
   /// Host memory that lasts until the next start(), for what a node points to.
   void* node_memory(std::size_t bytes) { return nodes_memory_.allocate(bytes); }
 
@@ -83,6 +97,8 @@ class Tape {
   void backward(Var loss);
 
  private:
+  friend class TapePause;
+
   struct Variable {
     Tensor value, grad;
     bool needs_grad = false;
@@ -95,9 +111,11 @@ class Tape {
 
   Var add(Tensor value, Tensor grad, bool needs_grad);
   Tensor& allocated_grad(Var v);
+  void walk_back(std::size_t first_node);
 
   Device device_;
   bool recording_ = false;
+  bool recompute_ = false;
   Arena arena_;         ///< values and gradients
   Arena nodes_memory_;  ///< host memory of the nodes
   std::vector<Variable> variables_;
@@ -111,6 +129,31 @@ Grad<T> Tape::grad(Var v) {
   const bool written = std::exchange(variables_[v.id].written, true);
   return {data, written ? GradMode::kAccumulate : GradMode::kOverwrite};
 }
+
+template <class Work>
+void Tape::backward_through(Work&& work) {
+  const Arena::Mark values = arena_.mark(), nodes = nodes_memory_.mark();
+  const std::size_t first_variable = variables_.size(), first_node = nodes_.size();
+  work();
+  walk_back(first_node);
+  nodes_.resize(first_node);
+  variables_.resize(first_variable);
+  nodes_memory_.release(nodes);
+  arena_.release(values);
+}
+
+/// Records nothing while it lives.
+class TapePause {
+ public:
+  explicit TapePause(Tape& tape) : tape_(tape), before_(std::exchange(tape.recording_, false)) {}
+  ~TapePause() { tape_.recording_ = before_; }
+  TapePause(const TapePause&) = delete;
+  TapePause& operator=(const TapePause&) = delete;
+
+ private:
+  Tape& tape_;
+  bool before_;
+};
 
 /// While not recording, gives back at the end of the scope the memory of ops inside it.
 class TapeScope {

@@ -23,7 +23,8 @@ Arena::Arena(Arena&& other) noexcept
     : device_(other.device_),
       blocks_(std::exchange(other.blocks_, {})),
       current_(std::exchange(other.current_, 0)),
-      offset_(std::exchange(other.offset_, 0)) {}
+      offset_(std::exchange(other.offset_, 0)),
+      peak_(std::exchange(other.peak_, 0)) {}
 
 void* Arena::allocate(std::size_t bytes) {
   bytes = round_up(std::max<std::size_t>(bytes, 1), is_host(device_) ? kHostAlignment : kGpuAlignment);
@@ -40,6 +41,7 @@ void* Arena::allocate(std::size_t bytes) {
   }
   void* const result = blocks_[current_].data + offset_;
   offset_ += bytes;
+  peak_ = std::max(peak_, used());
   return result;
 }
 
@@ -55,6 +57,7 @@ void Arena::reset() {
     add_block(total);
   }
   release({});
+  peak_ = 0;
 }
 
 std::size_t Arena::capacity() const {

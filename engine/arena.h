@@ -39,7 +39,8 @@ class Arena {
   void give_back();
 
   std::size_t capacity() const;  ///< bytes held from the system
-  std::size_t used() const;      ///< bytes handed out since the last reset, and what was left over of full blocks
+  /// The most bytes that were handed out at one time since the last reset, and what was left over of full blocks.
+  std::size_t peak() const { return peak_; }
   Device device() const { return device_; }
 
  private:
@@ -48,11 +49,13 @@ class Arena {
     std::size_t size;
   };
   void add_block(std::size_t size);
+  std::size_t used() const;
 
   Device device_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;  ///< block that `offset_` points into
   std::size_t offset_ = 0;
+  std::size_t peak_ = 0;
 };
 
 }  // namespace flowsmith

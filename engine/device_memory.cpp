@@ -86,6 +86,18 @@ void download(Device device, void* to, const void* from, std::size_t bytes) {
   });
 }
 
+void copy(Device device, void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  dispatch_device(device, [&](auto stream) {
+    using Stream = decltype(stream);
+    if constexpr (Gpu<Stream>) {
+      GpuRuntime<Stream>::copy(to, from, bytes);
+    } else {
+      std::memcpy(to, from, bytes);
+    }
+  });
+}
+
 void fill_zero(Device device, void* memory, std::size_t bytes) {
   if (bytes == 0) return;
   dispatch_device(device, [&](auto stream) {

@@ -25,6 +25,8 @@ void synchronize(Device device);
 void upload(Device device, void* to, const void* from, std::size_t bytes);
 /// Device to host; waits for all work before it.
 void download(Device device, void* to, const void* from, std::size_t bytes);
+/// Inside the device.
+void copy(Device device, void* to, const void* from, std::size_t bytes);
 void fill_zero(Device device, void* memory, std::size_t bytes);
 
 inline void fill_zero(Device device, const Tensor& tensor) { fill_zero(device, tensor.raw(), tensor.bytes()); }

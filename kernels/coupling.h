@@ -50,7 +50,7 @@ void coupling_inverse(Z* z, double* logdet, const Z* z_out, const float* st, con
 ///   dt_raw = m * dz_out * e
 ///   dscaling_factor[c] = sum over n,y,x of ds * (h*f - s_raw*(1 - h^2))
 /// Shapes: dz, dz_out, z (n,h,w,c); dst, st (n,h,w,2c); dscaling_factor (c); dlogdet (n).
-/// The sum over the batch has a fixed order, whatever the number of threads.
+/// The sum over the batch has a fixed order, whatever the number of threads. dz may overwrite dz_out itself.
 template <class Z, class S>
 void coupling_backward(Grad<Z> dz, Grad<S> dst, Grad<S> dscaling_factor, const Z* dz_out, const double* dlogdet,
                        const Z* z, const S* st, const S* scaling_factor, MapShape shape, Mask mask, Reference);

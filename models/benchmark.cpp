@@ -18,6 +18,7 @@
 namespace flowsmith {
 namespace {
 
+constexpr const char* kRecompute = "train_step_recompute";
 constexpr double kShortest = 0.02;  ///< seconds that a measurement takes at least
 constexpr int kMostRuns = 1000;
 constexpr std::size_t kLongestFilter = 1000;
@@ -39,10 +40,11 @@ struct Images {
 /// What the calls of a model benchmark own.
 struct ModelState {
   Flow flow;
-  TrainingStep step{flow};
+  TrainingStep step;
   Images images;
 
-  ModelState(ModelSpec spec, Device device, int n) : flow(spec, device), images(n, flow.dims()) {
+  ModelState(ModelSpec spec, Device device, int n, bool recompute)
+      : flow(spec, device), step(flow, recompute), images(n, flow.dims()) {
     flow.initialize(1);
     flow.set_inference_batch(n);
   }
@@ -67,8 +69,8 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
   const Flow flow(spec);
   const auto add = [&](const std::string& name, int batch, double flops, void (*call)(ModelState&),
                        std::size_t (*graph_nodes)(const ModelState&)) {
-    const auto prepare = [spec, device = options.device, batch, call, graph_nodes] {
-      const auto state = std::make_shared<ModelState>(spec, device, batch);
+    const auto prepare = [spec, device = options.device, batch, call, graph_nodes, recompute = name == kRecompute] {
+      const auto state = std::make_shared<ModelState>(spec, device, batch, recompute);
       return PreparedRun{[state, call] { call(*state); }, 1, [state, graph_nodes] { return graph_nodes(*state); }};
     };
     list.push_back({name, model, model, batch, flops * batch, 0, prepare});
@@ -81,21 +83,25 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
     list.push_back({name + kCudnnSuffix, model, model, batch, flops * batch, 0, prepare_cudnn});
   };
   // The two gradients of a convolution cost what it costs itself. The first one's gradient for its input is counted
-  // although nobody asks for it: under 0.1 % of the whole.
-  add(
-      "train_step", options.batch, 3 * forward_flops(flow, true),
-      [](ModelState& s) {
-        // As in training: a GPU always has the next step, and the batch after that one is on its way.
-        const auto launch = [&] {
-          s.step.launch({}, 1.0);
-          s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
-        };
-        if (s.step.adam().step_count() == 0) s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
-        if (s.step.under_way() == 0) launch();
-        if (!is_host(s.flow.device())) launch();
-        s.step.finish();
-      },
-      [](const ModelState& s) { return s.step.graph_nodes(); });
+  // although nobody asks for it: under 0.1 % of the whole. Recomputing is a second forward pass.
+  const auto add_training = [&](const std::string& name, int passes) {
+    add(
+        name, options.batch, passes * forward_flops(flow, true),
+        [](ModelState& s) {
+          // As in training: a GPU always has the next step, and the batch after that one is on its way.
+          const auto launch = [&] {
+            s.step.launch({}, 1.0);
+            s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+          };
+          if (s.step.adam().step_count() == 0) s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+          if (s.step.under_way() == 0) launch();
+          if (!is_host(s.flow.device())) launch();
+          s.step.finish();
+        },
+        [](const ModelState& s) { return s.step.graph_nodes(); });
+  };
+  add_training("train_step", 3);
+  if (options.recompute) add_training(kRecompute, 4);
   add(
       "score", options.inference_batch, forward_flops(flow, true),
       [](ModelState& s) {

@@ -23,6 +23,7 @@ struct BenchmarkOptions {
   Edition edition = Edition::k2024;
   Device device = Device::kCpu;
   NetPrecision precision = NetPrecision::kFp32;  ///< of the networks on a GPU: which ceiling is theirs
+  bool recompute = false;                        ///< training steps with recompute too (TrainingStep)
   bool cudnn = false;                            ///< everything with convolutions by cuDNN too (ConvAlgorithm)
   int batch = 128;                               ///< of training steps and kernels
   int inference_batch = 64;                      ///< of scoring and sampling
@@ -56,8 +57,8 @@ struct Benchmark {
 /// not run the couplings of variational dequantization.
 double forward_flops(const Flow& flow, bool with_dequantization);
 
-/// train_step, score and sample of every model, then the kernels. With options.cudnn what has convolutions in it is
-/// followed by the same computed by cuDNN, except scoring and sampling.
+/// train_step, score and sample of every model, then the kernels. With options.recompute train_step_recompute too. With
+/// options.cudnn what has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling.
 std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
 
 /// Takes what cuDNN would compute out of a list unless its libraries can be had on this device.

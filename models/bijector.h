@@ -19,6 +19,12 @@ class ParameterVars {
   int first_ = 0;
 };
 
+/// The input of consecutive couplings that worked in place (Tape::recompute): a copy, and the memory in which backward
+/// rebuilds it.
+struct RebuiltInput {
+  Tensor kept, rebuilt;
+};
+
 /// One pass through a flow, in either direction.
 struct FlowPass {
   Tape& tape;
@@ -28,6 +34,7 @@ struct FlowPass {
   std::vector<Tensor> latents;  ///< one for each split, in the order of the layers; see below
   bool keep_latents = false;    ///< the forward direction fills `latents`
   // The inverse direction reads `latents` and needs them all.
+  std::vector<RebuiltInput> rebuilt = {};  ///< filled by the forward direction while the tape says recompute()
 };
 
 class Bijector {

@@ -34,17 +34,18 @@ Flow::Flow(Flow&&) noexcept = default;
 
 void Flow::build_simple(bool variational) {
   if (variational) dequantization_ = make_variational_dequantization();
-  add_couplings(8, MaskKind::kCheckerboard, 1, 32);
+  add_couplings(spec_.couplings, MaskKind::kCheckerboard, 1, 32);
 }
 
 void Flow::build_multiscale() {
   dequantization_ = make_variational_dequantization();
-  add_couplings(2, MaskKind::kCheckerboard, 1, 32);
+  const int quarter = spec_.couplings / 4;
+  add_couplings(quarter, MaskKind::kCheckerboard, 1, 32);
   layers_.push_back(std::make_unique<SqueezeLayer>());
-  add_couplings(2, MaskKind::kChannel, 4, 48);
+  add_couplings(quarter, MaskKind::kChannel, 4, 48);
   layers_.push_back(std::make_unique<SplitLayer>(split_count_++));
   layers_.push_back(std::make_unique<SqueezeLayer>());
-  add_couplings(4, MaskKind::kChannel, 8, 64);
+  add_couplings(2 * quarter, MaskKind::kChannel, 8, 64);
 }
 
 void Flow::add_couplings(int count, MaskKind kind, int channels, int hidden) {
@@ -131,7 +132,7 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
     visit(int(i) + 1, z, logdet);
   }
   gaussian_log_density(tape, z, logdet);  // from here on logdet is log p(x)
-  return {logdet, z, std::move(pass.latents)};
+  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt)};
 }
 
 Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const {

@@ -103,9 +103,10 @@ class Flow {
   // --- one pass on a tape, for training and tools ---
 
   struct Pass {
-    Var log_prob;                 ///< (n) f64
-    Var z;                        ///< final latent
-    std::vector<Tensor> latents;  ///< of the splits, if asked for
+    Var log_prob;                       ///< (n) f64
+    Var z;                              ///< final latent
+    std::vector<Tensor> latents;        ///< of the splits, if asked for
+    std::vector<RebuiltInput> rebuilt;  ///< where the tape says recompute(); backward then writes over z
   };
   /// Bytes of a batch of n images. `path` is the type of z.
   std::size_t batch_bytes(int n, DType path, bool given_noise) const;

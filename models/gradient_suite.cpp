@@ -9,12 +9,14 @@ constexpr Edition kEditions[] = {Edition::k2024, Edition::k2022};
 /// A flow with random parameters and one image.
 class FlowExample {
  public:
-  FlowExample(const ModelSpec& spec, Device device, DType type) : flow_(spec, device, type), pixels_(flow_.dims()) {
+  FlowExample(const ModelSpec& spec, Device device, DType type, bool recompute)
+      : flow_(spec, device, type), recompute_(recompute), pixels_(flow_.dims()) {
     set_random_parameters(flow_.parameters(), 20240609);
     for (std::size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = std::uint8_t(40 + 11 * i);
   }
 
   std::vector<Var> record_loss(Tape& tape) const {
+    tape.set_recompute(recompute_);
     const std::uint32_t index = 0;
     const DType path = flow_.parameters().dtype();
     const Flow::Pass pass = flow_.forward(tape, {pixels_.data(), &index, 1}, {}, path, false);
@@ -41,24 +43,25 @@ class FlowExample {
 
  private:
   Flow flow_;
+  bool recompute_;
   std::vector<std::uint8_t> pixels_;
 };
 
-std::string flow_name(const ModelSpec& spec) {
+std::string flow_name(const ModelSpec& spec, bool recompute) {
   return "flow " + architecture_name(spec.architecture) + " " + edition_name(spec.edition) + " " +
-         Shape{1, spec.height, spec.width, 1}.to_string();
+         Shape{1, spec.height, spec.width, 1}.to_string() + (recompute ? " recompute" : "");
 }
 
-std::vector<GradientCheck> difference_checks(const ModelSpec& spec) {
-  const FlowExample example(spec, Device::kReference, DType::kF64);
+std::vector<GradientCheck> difference_checks(const ModelSpec& spec, bool recompute) {
+  const FlowExample example(spec, Device::kReference, DType::kF64, recompute);
   // No element alone, so that the whole suite takes seconds: a random direction sees every element, and one that is
   // wrong moves the derivative by its share of the norm: 4e-3 among 70,000, hundreds of bounds.
   return check_gradients(
       example.inputs(), [&](Tape& tape) { return example.record_loss(tape); }, 0);
 }
 
-std::vector<GradientCheck> float_checks(const ModelSpec& spec, Device device) {
-  const FlowExample example(spec, device, DType::kF32), exact(spec, Device::kReference, DType::kF64);
+std::vector<GradientCheck> float_checks(const ModelSpec& spec, Device device, bool recompute) {
+  const FlowExample example(spec, device, DType::kF32, recompute), exact(spec, Device::kReference, DType::kF64, false);
   std::vector<std::string> names;
   for (const CheckedInput& input : exact.inputs()) names.push_back(input.name);
   return compare_gradients(names, example.gradients(), exact.gradients());
@@ -79,17 +82,22 @@ std::vector<ModelSpec> flow_specs() {
 
 std::vector<GradientCase> flow_difference_cases() {
   std::vector<GradientCase> cases;
-  for (const ModelSpec& spec : flow_specs()) {
-    cases.push_back({flow_name(spec), kFlowGradientBound, [spec] { return difference_checks(spec); }});
+  for (const bool recompute : {false, true}) {
+    for (const ModelSpec& spec : flow_specs()) {
+      cases.push_back({flow_name(spec, recompute), kFlowGradientBound,
+                       [spec, recompute] { return difference_checks(spec, recompute); }});
+    }
   }
   return cases;
 }
 
 std::vector<GradientCase> flow_float_cases(Device device) {
   std::vector<GradientCase> cases;
-  for (const ModelSpec& spec : flow_specs()) {
-    cases.push_back({device_name(device) + " f32 " + flow_name(spec), kFloatFlowGradientBound,
-                     [spec, device] { return float_checks(spec, device); }});
+  for (const bool recompute : {false, true}) {
+    for (const ModelSpec& spec : flow_specs()) {
+      cases.push_back({device_name(device) + " f32 " + flow_name(spec, recompute), kFloatFlowGradientBound,
+                       [spec, device, recompute] { return float_checks(spec, device, recompute); }});
+    }
   }
   return cases;
 }

@@ -7,10 +7,10 @@
 namespace flowsmith {
 
 /// The loss of each architecture in each edition, for one small image: its gradient for every parameter in f64 against
-/// central differences, bound kFlowGradientBound.
+/// central differences, bound kFlowGradientBound. Again with recompute (Tape::recompute).
 std::vector<GradientCase> flow_difference_cases();
 
-/// The same loss and gradients in f32 on `device` against f64 on Device::kReference, bound kFloatFlowGradientBound.
+/// The same losses and gradients in f32 on `device` against f64 on Device::kReference, bound kFloatFlowGradientBound.
 std::vector<GradientCase> flow_float_cases(Device device);
 
 /// op_difference_cases, flow_difference_cases, and the float cases of `device`, if it is not the reference itself.

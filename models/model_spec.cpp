@@ -41,6 +41,17 @@ void require_valid(const ModelSpec& spec) {
     throw Error("the multiscale model squeezes twice, so both sides of its images must be multiples of 4, not " + size +
                 ": crop or pad the images, or choose --model simple or vardeq");
   }
+  constexpr int kMostCouplings = 1024;
+  const std::string couplings = std::to_string(spec.couplings);
+  if (spec.couplings < 1 || spec.couplings > kMostCouplings) {
+    throw Error("a flow of " + couplings + " couplings is not supported: choose 1 to 1024");
+  }
+  if (spec.architecture == Architecture::kMultiscale && spec.couplings % 4 != 0) {
+    throw Error(
+        "the multiscale model has a quarter of its couplings on each of its first two scales and half on the "
+        "last, so their number must be a multiple of 4, not " +
+        couplings);
+  }
 }
 
 }  // namespace flowsmith

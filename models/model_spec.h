@@ -7,10 +7,10 @@
 namespace flowsmith {
 
 enum class Architecture {
-  kSimple,      ///< uniform dequantization, 8 checkerboard couplings
-  kVardeq,      ///< variational dequantization (4 couplings), 8 checkerboard couplings
-  kMultiscale,  ///< variational dequantization, 2 checkerboard couplings, squeeze, 2 channel couplings, split,
-                ///< squeeze, 4 channel couplings
+  kSimple,      ///< uniform dequantization, checkerboard couplings
+  kVardeq,      ///< variational dequantization (4 couplings), checkerboard couplings
+  kMultiscale,  ///< variational dequantization, checkerboard couplings (a quarter of all), squeeze, channel couplings
+                ///< (a quarter), split, squeeze, channel couplings (half)
 };
 
 enum class Edition {
@@ -22,6 +22,7 @@ struct ModelSpec {
   Architecture architecture = Architecture::kMultiscale;
   Edition edition = Edition::k2024;
   int height = 28, width = 28;
+  int couplings = 8;  ///< behind the dequantization; the tutorial's models have 8
 
   bool operator==(const ModelSpec&) const = default;
 };
@@ -33,7 +34,7 @@ std::string edition_name(Edition edition);                 ///< "2024", "2022"
 Architecture parse_architecture(std::string_view text);
 Edition parse_edition(std::string_view text);
 
-/// Throws Error unless the architecture can take images of the spec's size.
+/// Throws Error unless the architecture can take images of the spec's size and this number of couplings.
 void require_valid(const ModelSpec& spec);
 
 }  // namespace flowsmith

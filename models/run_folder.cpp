@@ -55,6 +55,7 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
   const TrainingOptions& t = run.training;
   const nlohmann::ordered_json json = {{"model", architecture_name(t.spec.architecture)},
                                        {"edition", edition_name(t.spec.edition)},
+                                       {"couplings", t.spec.couplings},
                                        {"height", t.spec.height},
                                        {"width", t.spec.width},
                                        {"data", run.data},
@@ -63,7 +64,8 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
                                        {"lr", t.lr},
                                        {"lr_decay", t.lr_decay},
                                        {"clip_norm", t.clip_norm},
-                                       {"seed", t.seed}};
+                                       {"seed", t.seed},
+                                       {"recompute", t.recompute}};
   write_file_atomically(config(), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
@@ -89,6 +91,8 @@ RunConfig RunFolder::read_config() const {
     TrainingOptions& t = run.training;
     t.spec.architecture = parse_architecture(json.at("model").get<std::string>());
     t.spec.edition = parse_edition(json.at("edition").get<std::string>());
+    // Runs of earlier versions know neither this nor recompute.
+    if (json.contains("couplings")) t.spec.couplings = integer(json, "couplings");
     t.spec.height = integer(json, "height");
     t.spec.width = integer(json, "width");
     run.data = json.at("data");
@@ -98,6 +102,7 @@ RunConfig RunFolder::read_config() const {
     t.lr_decay = json.at("lr_decay");
     t.clip_norm = json.at("clip_norm");
     t.seed = json.at("seed");
+    t.recompute = json.value("recompute", false);
     require_valid(t);
     return run;
   } catch (const nlohmann::json::exception& error) {

@@ -34,7 +34,7 @@ void require_valid(const TrainingOptions& options) {
 Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device device)
     : options_(options),
       flow_(sized(options.spec, dataset), device),
-      step_(flow_),
+      step_(flow_, options.recompute),
       train_(select_images(dataset, Subset::kTrain, options.seed)),
       epoch_set_{&dataset.train.images, {}},
       validation_(select_images(dataset, Subset::kValidation, options.seed)) {

@@ -16,6 +16,7 @@ struct TrainingOptions {
   double lr_decay = 0.99;  ///< factor per epoch
   double clip_norm = 1.0;  ///< 0: no clipping
   std::uint64_t seed = 42;
+  bool recompute = false;  ///< see TrainingStep
 };
 
 /// Throws Error that names the option unless every value makes sense.
@@ -44,11 +45,15 @@ class Trainer {
   bool epoch_done() const { return position_ == steps_per_epoch_; }
   void start_next_epoch();
   double learning_rate() const;
-  double epoch_bits_per_dim() const;  ///< mean of the steps done in this epoch
+  double drift() const { return step_.drift(); }  ///< of the last step; see TrainingStep
+  double epoch_bits_per_dim() const;              ///< mean of the steps done in this epoch
 
   Flow& flow() { return flow_; }
   const Flow& flow() const { return flow_; }
   const ImageSet& validation_set() const { return validation_; }
+
+  /// Gives memory back that only steps need, until the next one.
+  void give_back() { step_.give_back(); }
 
   /// Everything a resume needs, weights first: the file is a weight file too.
   SafetensorsFile checkpoint() const;

@@ -177,6 +177,7 @@ class Run {
     std::snprintf(text, sizeof text, "epoch %d: training %.4f, validation %.4f bits/dim%s", epoch, train,
                   score.bits_per_dim, best_ == score.bits_per_dim ? " (best)" : "");
     observer_.message(text);
+    say_drift();
     trainer_.start_next_epoch();
     take_snapshot();
     return true;
@@ -219,7 +220,24 @@ class Run {
     return metadata_number<double>(file, kValidationKey, folder_.best());
   }
 
+  /// Looks at the last step only: a GPU has to be waited for.
+  void measure_drift() {
+    const bool stepped = steps_here_ > 0 && trainer_.position() > 0;  // since the last snapshot
+    if (!config_.training.recompute || !stepped) return;
+    const double drift = trainer_.drift();
+    events_->add_scalar("drift", trainer_.steps_done(), float(drift));
+    largest_drift_ = std::max(largest_drift_, drift);
+  }
+
+  void say_drift() {
+    if (!config_.training.recompute || steps_here_ == 0) return;
+    char text[160];
+    std::snprintf(text, sizeof text, "recompute: rebuilt inputs of couplings were off by %.1e at most", largest_drift_);
+    observer_.message(text);
+  }
+
   void take_snapshot() {
+    measure_drift();
     save_checkpoint();
     draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
     last_snapshot_ = Clock::now();
@@ -254,12 +272,15 @@ class Run {
 
   RunSummary finish_interrupted() {
     take_snapshot();
+    say_drift();
     return {true, trainer_.steps_done(), {}, {}, samples_};
   }
 
   /// The closing scores: of all images after a full run; otherwise of as many as fit the time kept for them.
   RunSummary finish(bool validated) {
     if (!validated) take_snapshot();
+    say_drift();
+    trainer_.give_back();  // the closing passes take memory of their own
     const bool complete = trainer_.epoch() >= config_.training.epochs;
     const ImageSet test = select_images(dataset_, Subset::kTest, config_.training.seed);
     const std::size_t validation_size = trainer_.validation_set().index.size();
@@ -306,6 +327,7 @@ class Run {
   Clock::time_point last_snapshot_;
   double step_seconds_ = 0;
   int steps_here_ = 0;
+  double largest_drift_ = 0;  ///< of the steps before checkpoints
 };
 
 }  // namespace

@@ -7,41 +7,48 @@
 
 namespace flowsmith {
 
-TrainingStep::TrainingStep(Flow& flow)
+TrainingStep::TrainingStep(Flow& flow, bool recompute)
     : flow_(flow),
+      path_(recompute ? DType::kF64 : flow.parameters().dtype()),
       adam_(flow.parameters()),
       inputs_(flow.device()),
       staging_(Staging::make(flow.device())),
       readbacks_{Readback(flow.device()), Readback(flow.device())},
       tape_(flow.device()),
-      replay_(flow.device()) {}
+      replay_(flow.device()) {
+  tape_.set_recompute(recompute);
+}
 
 void TrainingStep::stage(ImageBatch batch, DequantizationNoise noise) {
   const TraceRange range("stage batch");
   staged_ = {batch, noise};
-  const DType path = flow_.parameters().dtype();
   const bool given_noise = noise.values != nullptr;
-  std::byte* const block = staging_->begin(flow_.batch_bytes(batch.n, path, given_noise));
-  flow_.write_batch(flow_.lay_out_batch(block, batch.n, path, given_noise), batch, noise);
+  std::byte* const block = staging_->begin(flow_.batch_bytes(batch.n, path_, given_noise));
+  flow_.write_batch(flow_.lay_out_batch(block, batch.n, path_, given_noise), batch, noise);
   staging_->send();
 }
 
 void TrainingStep::lay_out(int n, bool given_noise) {
   if (batch_.images && batch_.images.map().n == n && bool(batch_.values) == given_noise) return;
   inputs_.reset();
-  batch_ = flow_.new_batch(inputs_, n, flow_.parameters().dtype(), given_noise);
+  batch_ = flow_.new_batch(inputs_, n, path_, given_noise);
   replay_ = Replay(flow_.device());
 }
 
 void TrainingStep::forward_backward() {
-  // The path has the networks' precision here: only what must be undone exactly needs f64.
-  pass_ = flow_.forward(tape_, batch_, flow_.parameters().dtype(), false);
+  pass_ = flow_.forward(tape_, batch_, path_, false);
   loss_ = mean_bits_per_dim(tape_, pass_.log_prob, flow_.dims());
   tape_.backward(loss_);
 }
 
+void TrainingStep::give_back() {
+  tape_.give_back();
+  pass_ = {};
+  replay_ = Replay(flow_.device());
+}
+
 int TrainingStep::largest_batch(const Batch& batch) {
-  // A tape keeps all activations: memory grows linearly with the batch. Some is left for what other work needs.
+  // All memory of a tape grows linearly with the batch. Some is left for what other work needs.
   constexpr double kShare = 0.9;
   const bool given_noise = batch.noise.values != nullptr;
   const auto bytes = [&](int n) {
@@ -49,7 +56,7 @@ int TrainingStep::largest_batch(const Batch& batch) {
     flow_.upload_batch(batch_, {batch.images.pixels, batch.images.index, n}, batch.noise);
     tape_.start(true);
     forward_backward();
-    return double(tape_.arena().used());
+    return double(tape_.arena().peak());
   };
   try {
     tape_.give_back();
@@ -99,7 +106,7 @@ StepResult TrainingStep::finish() {
   }
   under_way_.clear();  // they change nothing
   if (!std::isfinite(result.bits_per_dim)) {
-    const auto where = flow_.find_non_finite(batch.images, batch.noise, flow_.parameters().dtype());
+    const auto where = flow_.find_non_finite(batch.images, batch.noise, path_);
     throw Error("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
                 ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }

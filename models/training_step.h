@@ -18,8 +18,9 @@ struct StepResult {
 
 class TrainingStep {
  public:
-  /// Holds on to the flow, which must outlive this and stay where it is.
-  explicit TrainingStep(Flow& flow);
+  /// Holds on to the flow, which must outlive this and stay where it is. With `recompute` couplings keep nothing for
+  /// backward and rebuild their input there (models/coupling_layer.h): less memory, a third more work.
+  explicit TrainingStep(Flow& flow, bool recompute = false);
 
   /// Hands over the batch of the next step; what it points to must stay until that is finished. The copy to a GPU runs
   /// beside steps under way.
@@ -37,12 +38,17 @@ class TrainingStep {
   /// launch() and finish().
   StepResult run(AdamOptions options, double clip_norm);
 
+  /// Gives the memory of activations and gradients back to the system until the next run.
+  void give_back();
+
   Adam& adam() { return adam_; }
   const Adam& adam() const { return adam_; }
 
   /// Of the last step, before its update; valid until the next.
   std::vector<double> log_prob() const { return tape_.read<double>(tape_.value(pass_.log_prob)); }
-  /// Shape and values of the final latent of the last step.
+  /// Of the last step, where it recomputed; 0 otherwise. Waits for the device.
+  double drift() const { return largest_drift(pass_.rebuilt, flow_.device()); }
+  /// Shape and values of the final latent of the last step, which must not have recomputed: that writes over it.
   MapShape final_latent_shape() const { return tape_.value(pass_.z).map(); }
   std::vector<double> final_latent() const { return to_doubles(tape_.value(pass_.z), flow_.device()); }
 
@@ -63,6 +69,7 @@ class TrainingStep {
   std::string locate_non_finite_gradient(const Batch& batch);
 
   Flow& flow_;
+  const DType path_;  ///< the networks' precision is enough for z, but what must be undone needs f64
   Adam adam_;
   Arena inputs_;
   BatchTensors batch_;

@@ -50,6 +50,34 @@ void find_image_size(ModelSpec& spec, const SafetensorsFile& file, const std::st
   }
 }
 
+/// The number of couplings, from the largest number of a layer that is one; the tutorial's if there is none. Throws
+/// Error if the file is too small for so many: what a name says must not decide how much memory is taken.
+void find_couplings(ModelSpec& spec, const SafetensorsFile& file, const std::string& path) {
+  constexpr std::string_view kBefore = "flows.", kAfter = ".scaling_factor";
+  constexpr std::size_t kSmallestCoupling = 40'000;  // parameters
+  constexpr int kOtherLayers = 3;                    // of multiscale, in front of its last coupling
+  int last = 0;
+  std::size_t elements = 0;
+  for (const NamedTensor& tensor : file.tensors) {
+    elements += tensor.data.size() / sizeof(float);
+    const std::string_view name = tensor.name;
+    if (!name.starts_with(kBefore) || !name.ends_with(kAfter)) continue;
+    const char* const digits_end = name.data() + name.size() - kAfter.size();
+    int number = 0;
+    const auto [end, error] = std::from_chars(name.data() + kBefore.size(), digits_end, number);
+    if (error == std::errc() && end == digits_end) last = std::max(last, number);
+  }
+  const bool multiscale = spec.architecture == Architecture::kMultiscale;
+  const int couplings = multiscale ? last - kOtherLayers : last;
+  // What fits no flow of this architecture is left to loading, which names a tensor.
+  if (couplings < 1 || (multiscale && couplings % 4 != 0)) return;
+  spec.couplings = couplings;
+  if (spec.couplings > ModelSpec{}.couplings && elements / kSmallestCoupling < std::size_t(spec.couplings)) {
+    throw Error(path + ": there is a layer flows." + std::to_string(last) +
+                ", but too few weights for so many: the file is damaged or not a weight file");
+  }
+}
+
 void require_valid_in(const ModelSpec& spec, const std::string& path) {
   try {
     require_valid(spec);
@@ -98,15 +126,17 @@ ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path) 
       throw Error(path + ": " + error.what());
     }
     find_image_size(spec, file, path);
+    find_couplings(spec, file, path);
     require_valid_in(spec, path);
     return spec;
   }
   for (const Edition e : {Edition::k2024, Edition::k2022}) {
     // From the largest to the smallest: every name of simple also stands in vardeq.
     for (const Architecture a : {Architecture::kMultiscale, Architecture::kVardeq, Architecture::kSimple}) {
-      if (first_misfit(Flow({a, e}).parameters(), file) != nullptr) continue;
-      spec.architecture = a;
-      spec.edition = e;
+      spec = {a, e};
+      find_couplings(spec, file, path);
+      require_valid_in(spec, path);
+      if (first_misfit(Flow(spec).parameters(), file) != nullptr) continue;
       find_image_size(spec, file, path);
       require_valid_in(spec, path);
       return spec;

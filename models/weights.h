@@ -7,7 +7,8 @@
 namespace flowsmith {
 
 /// Which model the tensors of a file are: from the metadata `model`, `edition`, `height`, `width` if present,
-/// otherwise from names, shapes and masks. Throws Error naming `path` if it is none of ours.
+/// otherwise from names, shapes and masks; how many couplings it has, from names. Throws Error naming `path` if it is
+/// none of ours.
 ModelSpec recognise_model(const SafetensorsFile& file, const std::string& path);
 
 /// The number in a field of the metadata: T is int, std::int64_t or double. Throws Error naming `path` and the field if

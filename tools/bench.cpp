@@ -15,12 +15,14 @@ constexpr const char* kDescription =
     "Measures training, scoring, sampling and single kernels.\n\n"
     "The benchmarks of one model, and then all kernels, are warmed up and take turns; the table shows the median call\n"
     "over the rounds, the fastest and the slowest. Operations are the multiply-adds of convolutions, each counting\n"
-    "two, and nothing else; a training step counts as three forward passes. GB/s counts what a perfect kernel would\n"
-    "move: every input read once, every output written once. The ceilings are measured between the others:\n"
-    "multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A kernel whose\n"
-    "tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call. What does not\n"
-    "apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what has convolutions in it is\n"
-    "measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are found: NAME_cudnn.\n";
+    "two, and nothing else; a training step counts as three forward passes, with recompute as four. GB/s counts what "
+    "a\n"
+    "perfect kernel would move: every input read once, every output written once. The ceilings are measured between\n"
+    "the others: multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A\n"
+    "kernel whose tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call.\n"
+    "What does not apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what has\n"
+    "convolutions in it is measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are\n"
+    "found: NAME_cudnn.\n";
 
 /// "train_step, score, ...": every name once.
 std::string benchmark_names() {
@@ -84,6 +86,7 @@ int bench(const cxxopts::ParseResult& options) {
   which.batch = options["batch"].as<int>();
   if (options.count("batch") > 0) which.inference_batch = which.batch;
   if (which.batch < 1) throw Error("--batch must be 1 or more");
+  which.recompute = options["recompute"].as<bool>();
   const int repeats = options["repeats"].as<int>();
   if (repeats < 1) throw Error("--repeats must be 1 or more");
   // The reference kernels run on one thread, and so does the peak that they are held against.
@@ -127,6 +130,8 @@ int main(int argc, char** argv) {
        cxxopts::value<int>()->default_value("128"))
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
+      ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on
   add_device_options(options, "cpu");

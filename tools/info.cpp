@@ -11,14 +11,14 @@ std::string shape_of(MapShape s) {
 
 Flow flow_of_options(const cxxopts::ParseResult& options) {
   if (options.count("weights") > 0) {
-    for (const char* const name : {"model", "edition", "height", "width"}) {
+    for (const char* const name : {"model", "edition", "couplings", "height", "width"}) {
       if (options.count(name) > 0) throw Error("give --weights or --" + std::string(name) + ", not both");
     }
     return Flow::load(options["weights"].as<std::string>());
   }
   return Flow({parse_architecture(options["model"].as<std::string>()),
                parse_edition(options["edition"].as<std::string>()), options["height"].as<int>(),
-               options["width"].as<int>()});
+               options["width"].as<int>(), options["couplings"].as<int>()});
 }
 
 int info(const cxxopts::ParseResult& options) {
@@ -46,6 +46,8 @@ int main(int argc, char** argv) {
       ("weights", "Describe the model of this weight file", cxxopts::value<std::string>())
       ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
+      ("couplings", "Behind the dequantization; of multiscale a multiple of 4",
+       cxxopts::value<int>()->default_value("8"))
       ("height", "Rows of the images", cxxopts::value<int>()->default_value("28"))
       ("width", "Columns of the images", cxxopts::value<int>()->default_value("28"));
   // clang-format on

@@ -79,6 +79,8 @@ RunConfig config_of_options(const cxxopts::ParseResult& options) {
   t.lr_decay = options["lr-decay"].as<Real>().value;
   t.clip_norm = options["clip-norm"].as<Real>().value;
   t.seed = options["seed"].as<std::uint64_t>();
+  t.spec.couplings = options["couplings"].as<int>();
+  t.recompute = options["recompute"].as<bool>();
   config.data = options["data"].as<std::string>();
   require_valid(t);
   return config;
@@ -96,6 +98,8 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
   require_same(options, "lr-decay", Real{t.lr_decay});
   require_same(options, "clip-norm", Real{t.clip_norm});
   require_same(options, "seed", t.seed);
+  require_same(options, "couplings", t.spec.couplings);
+  require_same(options, "recompute", t.recompute);
   return config;
 }
 
@@ -119,9 +123,12 @@ int train(const cxxopts::ParseResult& options) {
   }
 
   const TrainingOptions& t = config.training;
-  std::printf("training %s (edition %s) on %s, device %s, batch %d, seed %llu\n",
-              architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), config.data.c_str(),
-              describe_device(device).c_str(), t.batch_size, static_cast<unsigned long long>(t.seed));
+  const std::string couplings =
+      t.spec.couplings == ModelSpec{}.couplings ? "" : ", " + std::to_string(t.spec.couplings) + " couplings";
+  std::printf("training %s (edition %s%s) on %s, device %s, batch %d, seed %llu%s\n",
+              architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), couplings.c_str(),
+              config.data.c_str(), describe_device(device).c_str(), t.batch_size,
+              static_cast<unsigned long long>(t.seed), t.recompute ? ", recompute" : "");
   std::fflush(stdout);
   install_signal_handlers();
   Console console;
@@ -167,6 +174,11 @@ int main(int argc, char** argv) {
       ("clip-norm", "Largest norm of the gradient; 0: no clipping", cxxopts::value<Real>()->default_value("1.0"))
       ("seed", "Of weights, data order, noise and the validation split",
        cxxopts::value<std::uint64_t>()->default_value("42"))
+      ("couplings", "Behind the dequantization; of multiscale a multiple of 4",
+       cxxopts::value<int>()->default_value("8"))
+      ("recompute", "Keep nothing for backward but rebuild the input of each coupling from its output: memory does not "
+       "grow with the number of couplings, a step takes a third more work (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
       ("out", "Folder of the run (default: runs/MODEL, numbered if it is taken)",
        cxxopts::value<std::string>()->default_value(""))
       ("resume", "Go on with the run in --out (default: the newest of runs/MODEL)",

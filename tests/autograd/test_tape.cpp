@@ -196,6 +196,29 @@ TEST_CASE("without recording, a scope gives its memory back and no result needs 
   }
 }
 
+TEST_CASE("what is computed while a tape pauses is not recorded, and what works in place shares its memory") {
+  Arena memory;
+  const Leaf z = random_leaf(memory, kMap, 1);
+  Tape tape(Device::kReference);
+  tape.set_recompute(true);
+  CHECK_FALSE(tape.recompute());  // nothing is recorded yet
+  tape.start(true);
+  CHECK(tape.recompute());
+  const Var x = add_leaf(tape, z);
+  {
+    const TapePause pause(tape);
+    CHECK_FALSE(tape.recording());
+    CHECK_FALSE(tape.recompute());
+    CHECK_FALSE(tape.needs_grad(concat_elu(tape, x)));
+  }
+  CHECK(tape.recording());
+  const Var over = tape.in_place(x);
+  CHECK(over.id != x.id);
+  CHECK(tape.value(over).raw() == tape.value(x).raw());
+  tape.backward(gaussian_loss(tape, over));
+  CHECK(tape.finished_grad(over).raw() == tape.finished_grad(x).raw());
+}
+
 TEST_CASE("a step finds its values and gradients at the addresses of the step before") {
   Arena memory;
   // More than one block of the arena in the second case: those become one before the second step.

@@ -196,5 +196,24 @@ TEMPLATE_TEST_CASE("cpu coupling agrees with the reference", "", float, double) 
   }
 }
 
+TEMPLATE_TEST_CASE("coupling_backward may write dz over dz_out", "", float, double) {
+  const MapShape shape{3, 9, 8, 3};
+  const auto z = random_normal<TestType>(shape.size(), 1), dz_out = random_normal<TestType>(shape.size(), 6);
+  const auto st = random_normal<float>(2 * shape.size(), 2), scaling_factor = random_normal<float>(shape.c, 3, 0.3);
+  const auto dlogdet = random_normal<double>(shape.n, 7);
+  for (Mask mask : kMasks) {
+    const auto run = [&](bool in_place, auto backend) {
+      std::vector<TestType> from = dz_out, dz(z.size());
+      std::vector<float> dst(st.size()), dscaling(shape.c);
+      coupling_backward(Grad<TestType>{in_place ? from.data() : dz.data()}, Grad<float>{dst.data()},
+                        Grad<float>{dscaling.data()}, from.data(), dlogdet.data(), z.data(), st.data(),
+                        scaling_factor.data(), shape, mask, backend);
+      return outputs(in_place ? from : dz, dst, dscaling);
+    };
+    CHECK(run(true, Reference{}) == run(false, Reference{}));
+    CHECK(run(true, Cpu{}) == run(false, Cpu{}));
+  }
+}
+
 }  // namespace
 }  // namespace flowsmith::testing

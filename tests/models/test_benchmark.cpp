@@ -51,6 +51,10 @@ TEST_CASE("benchmarks have names of their own, the batch asked for, and operatio
     CHECK(whole_model == (b.name == "train_step" || b.name == "score" || b.name == "sample"));
     CHECK((b.bytes > 0) == !whole_model);
   }
+  options.recompute = true;
+  const std::vector<Benchmark> more = list_benchmarks(options);
+  CHECK(more.size() == list.size() + 3);
+  CHECK(select_benchmarks(more, "train_step_recompute/simple").front().flops == 4 * 6 * 2 * 432918528.0);
   const double block = 2.0 * 784 * (9 * 64 * 32 + 64 * 64);
   CHECK(select_benchmarks(list, "gated_block_forward/28x28x32").front().flops == 6 * block);
   CHECK(select_benchmarks(list, "gated_block_backward/28x28x32").front().flops == 2 * 6 * block);

@@ -105,6 +105,32 @@ TEST_CASE("sizes other than MNIST's work, also odd ones where nothing is squeeze
   CHECK_THAT(error_of([] { Flow({Architecture::kSimple, Edition::k2024, 6, 1025}); }), Contains("6x1025"));
 }
 
+TEST_CASE("a flow can have another number of couplings than the tutorial's", "[flow]") {
+  const auto kinds_of = [](Architecture architecture, int couplings) {
+    std::string kinds;
+    for (const auto& layer : Flow({architecture, Edition::k2024, 8, 12, couplings}).layers()) {
+      const bool channel = layer.description.find("channel mask") != std::string::npos;
+      kinds += layer.description.starts_with("coupling") ? (channel ? 'C' : 'c') : layer.description[0];
+    }
+    return kinds;
+  };
+  CHECK(kinds_of(Architecture::kSimple, 3) == "uccc");
+  CHECK(kinds_of(Architecture::kVardeq, 1) == "vc");
+  CHECK(kinds_of(Architecture::kMultiscale, 4) == "vcsCssCC");
+  CHECK(kinds_of(Architecture::kMultiscale, 8) == "vccsCCssCCCC");
+  CHECK(kinds_of(Architecture::kMultiscale, 12) == "vcccsCCCssCCCCCC");
+  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 4, 16});
+  const TestImages images(flow, 4);
+  CHECK(flow.decode(flow.encode(images.batch(), {kNoise}), 4) == images.pixels);
+  for (const int couplings : {-8, 0, 1028, 2147483647}) {
+    CHECK_THAT(error_of([&] {
+                 Flow({Architecture::kMultiscale, Edition::k2024, 8, 12, couplings});
+               }),
+               Contains(std::to_string(couplings) + " couplings"));
+  }
+  CHECK_THAT(error_of([] { Flow({Architecture::kMultiscale, Edition::k2024, 8, 12, 10}); }), Contains("multiple of 4"));
+}
+
 TEST_CASE("latents have the shapes of the architecture", "[flow]") {
   const auto shapes_of = [](Architecture architecture) {
     std::string text;

@@ -125,6 +125,7 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   CHECK(config.training.lr_decay == 0.99);
   CHECK(config.training.clip_norm == 1);
   CHECK(config.training.seed == 42);
+  CHECK_FALSE(config.training.recompute);
 
   // The best weights are those that were validated, and best.safetensors says how good they are.
   const SafetensorsFile best = read_safetensors(a.best());
@@ -160,6 +161,23 @@ TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[
   runs.dir.write("broken/last.safetensors", at_three);
   runs.dir.write("broken/metrics.csv", bytes_of(runs.folder("broken").metrics()) + "9,2,3.1");
   CHECK(runs.run("broken", 8, true).steps_done == 8);
+  CHECK(runs.last("broken") == runs.last("unbroken"));
+  CHECK(rows_of(runs.folder("broken")) == rows_of(runs.folder("unbroken")));
+}
+
+TEST_CASE("a deep run that recomputes goes on to the bytes of one that never stopped, and reports its drift",
+          "[training_run][long]") {
+  Runs runs;
+  runs.config.training.recompute = true;
+  runs.config.training.spec.couplings = 10;
+  runs.run("unbroken", 6);
+  CHECK_THAT(runs.observer.messages, Contains("rebuilt inputs of couplings were off by ") && !Contains("by 0.0e+00"));
+  runs.run("broken", 3);
+  const RunConfig config = runs.folder("broken").read_config();
+  CHECK(config.training.recompute);
+  CHECK(config.training.spec.couplings == 10);
+  runs.config = config;
+  CHECK(runs.run("broken", 6, true).steps_done == 6);
   CHECK(runs.last("broken") == runs.last("unbroken"));
   CHECK(rows_of(runs.folder("broken")) == rows_of(runs.folder("unbroken")));
 }
@@ -304,6 +322,13 @@ TEST_CASE("a damaged folder does not go on", "[training_run]") {
   CHECK_THAT(complaint(with("simple", "simpler")), Contains("'simpler'"));
   CHECK_THAT(complaint(with("2024", "2020")), Contains("'2020'"));
   CHECK_THAT(complaint(std::string(2 << 20, ' ')), Contains("bytes"));
+  complaint(with("\"recompute\": false", "\"recompute\": 1"));
+  CHECK_THAT(complaint(with("\"couplings\": 8", "\"couplings\": -8")), Contains("couplings"));
+  // As written before there were these two options.
+  runs.dir.write("a/config.json", with(",\n  \"recompute\": false", ""));
+  CHECK_FALSE(a.read_config().training.recompute);
+  runs.dir.write("a/config.json", with("  \"couplings\": 8,\n", ""));
+  CHECK(a.read_config().training.spec.couplings == 8);
   runs.dir.write("a/config.json", good);
   CHECK_NOTHROW(a.read_config());
 

@@ -99,6 +99,49 @@ TEST_CASE("the size of the images is read from metadata or masks", "[weights]") 
   CHECK(recognise_model(file, "w") == flow.spec());
 }
 
+TEST_CASE("the number of couplings is read from the names", "[weights]") {
+  for (const ModelSpec& spec : {ModelSpec{Architecture::kSimple, Edition::k2024, 28, 28, 3},
+                                ModelSpec{Architecture::kVardeq, Edition::k2022, 28, 28, 11},
+                                ModelSpec{Architecture::kMultiscale, Edition::k2022, 28, 28, 4},
+                                ModelSpec{Architecture::kMultiscale, Edition::k2024, 28, 28, 12}}) {
+    INFO(architecture_name(spec.architecture) << " " << spec.couplings);
+    const TempDir dir;
+    Flow flow(spec);
+    randomize(flow, 3);
+    flow.save(dir.file("w.safetensors"));
+    const Flow loaded = Flow::load(dir.file("w.safetensors"));
+    CHECK(loaded.spec() == spec);
+    CHECK(testing::same_bits(flat_values(loaded), flat_values(flow)));
+    SafetensorsFile file = file_of(flow);
+    file.metadata.clear();
+    CHECK(recognise_model(file, "w") == spec);
+  }
+}
+
+TEST_CASE("a number of couplings that the file cannot hold takes no memory", "[weights]") {
+  const Flow flow({Architecture::kSimple, Edition::k2024, 8, 12});
+  const auto with = [&](const std::string& number, bool metadata) {
+    SafetensorsFile file = file_of(flow);
+    if (!metadata) file.metadata.clear();
+    add(file, {NamedTensor::of<float>("flows." + number + ".scaling_factor", {1}, std::vector{0.0f})});
+    return file;
+  };
+  for (const bool metadata : {false, true}) {
+    for (const std::string number : {"15", "1000", "1000000", "2147483647"}) {
+      INFO(number);
+      CHECK_THAT(error_of([&] { recognise_model(with(number, metadata), "some.safetensors"); }),
+                 Contains("some.safetensors") && Contains("flows." + number) && Contains("too few weights"));
+    }
+  }
+  // These are no numbers of layers: what is left is the tutorial's model, which has no such tensor.
+  for (const std::string number : {"99999999999999999999", "-3", "+9", "0x9", "9.9", "", " 9"}) {
+    INFO(number);
+    const SafetensorsFile file = with(number, true);
+    CHECK(recognise_model(file, "some.safetensors") == flow.spec());
+    CHECK_THAT(refusal(file, flow.spec()), Contains("is not part of the simple model"));
+  }
+}
+
 TEST_CASE("metadata that is no model of ours is refused", "[weights]") {
   const Flow flow({Architecture::kSimple, Edition::k2024, 8, 12});
   const auto complaint = [&](const std::string& key, const std::string& text) {

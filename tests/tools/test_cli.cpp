@@ -68,7 +68,9 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--no-graph", "off"},
         {"--device", "auto"},
         {"--out", "runs/MODEL, numbered if it is taken"},
-        {"--resume", "the newest of runs/MODEL"}}},
+        {"--resume", "the newest of runs/MODEL"},
+        {"--couplings", "8"},
+        {"--recompute", "off"}}},
       {"eval",
        {{"--weights", file},
         {"--data", "mnist"},
@@ -122,7 +124,12 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"},
         {"--out", file}}},
       {"info",
-       {{"--weights", file}, {"--model", "multiscale"}, {"--edition", "2024"}, {"--height", "28"}, {"--width", "28"}}},
+       {{"--weights", file},
+        {"--model", "multiscale"},
+        {"--edition", "2024"},
+        {"--couplings", "8"},
+        {"--height", "28"},
+        {"--width", "28"}}},
       {"import", {}},
       {"parity",
        {{"--threads", "0"}, {"--nets", "fp32"}, {"--conv", "fused"}, {"--no-graph", "off"}, {"--device", "auto"}}},
@@ -143,6 +150,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--repeats", "5"},
         {"--edition", "2024"},
         {"--device", "cpu"},
+        {"--recompute", "off"},
         {"--json", "\"\""}}}};
   for (const std::string& tool : kAllTools) {
     INFO(tool);

@@ -114,6 +114,8 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
   CHECK_THAT(stage.refusal("sample", {"--columns", "-1", "--npy", "new.npy"}), Contains("column"));
   CHECK_THAT(stage.refusal("sample", {"-n", "1000000", "--npy", "new.npy"}), Contains("1000000"));  // before sampling
   CHECK_THAT(stage.refusal_of("info", {"--model", "multiscale", "--height", "6"}), Contains("6x28"));
+  CHECK_THAT(stage.refusal("train", {"--couplings", "0"}), Contains("0 couplings") && Contains("1 to 1024"));
+  CHECK_THAT(stage.refusal_of("info", {"--couplings", "10"}), Contains("a multiple of 4, not 10"));
   CHECK_THAT(stage.refusal_of("info", {"--model", "simple", "--width", "0"}), Contains("28x0"));
   CHECK_THAT(stage.refusal("gradcheck", {}), Contains("no check has this name"));
   CHECK_THAT(stage.refusal("bench", {}), Contains("no benchmark has this name"));
@@ -316,9 +318,9 @@ TEST_CASE("train goes on only with the run that is there", "[cli][long]") {
   CHECK_THAT(stage.refusal_of("train", {"--resume"}), Contains("runs/multiscale"));
   stage.output_of("train", good_arguments("train"));
   CHECK_THAT(stage.refusal("train", {}), Contains("new already holds a run") && Contains("--resume"));
-  const Arguments others[] = {{"--lr", "0.002"},     {"--lr-decay", "1"},   {"--clip-norm", "2"},
-                              {"--model", "vardeq"}, {"--edition", "2022"}, {"--data", "./tiny"},
-                              {"--epochs", "3"},     {"--seed", "1"},       {"--batch-size", "11"}};
+  const Arguments others[] = {{"--lr", "0.002"},      {"--lr-decay", "1"},  {"--clip-norm", "2"}, {"--model", "vardeq"},
+                              {"--edition", "2022"},  {"--data", "./tiny"}, {"--epochs", "3"},    {"--seed", "1"},
+                              {"--batch-size", "11"}, {"--couplings", "9"}, {"--recompute"}};
   for (const Arguments& other : others) {
     CHECK_THAT(stage.refusal("train", Arguments{"--resume"} + other), Contains(other[0] + " differs"));
   }
