@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/bf16/kernels.h"
 #include "kernels/cpu/conv_image.h"
 #include "kernels/cpu/gated_block_rows.h"
 #include "kernels/cpu/image_groups.h"
@@ -90,7 +91,10 @@ void backward_image(Grad<float> dx, float* sums, const ImageTensors& image, cons
 
 void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const float* dy,
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
-                          GatedBlockShape shape, Cpu) {
+                          GatedBlockShape shape, Cpu stream) {
+  if (stream.precision == NetPrecision::kBf16) {
+    return cpu::bf16::gated_block_backward(dx, grads, dy, saved, x, weights, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch weight3, weight1, group_sums;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
   BackwardPass pass{shape, cpu::plan_conv(3, conv3.c_out, conv3.c_in, shape.concat_elu_input),
