@@ -20,7 +20,9 @@ constexpr const char* kDescription =
     "multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A kernel whose\n"
     "tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call. What does not\n"
     "apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what has convolutions in it is\n"
-    "measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are found: NAME_cudnn.\n";
+    "measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are found: NAME_cudnn. On a "
+    "CPU\n"
+    "with --nets bf16 it is measured again in fp32: NAME_fp32.\n";
 
 /// "train_step, score, ...": every name once.
 std::string benchmark_names() {
@@ -63,9 +65,13 @@ void print_header(const BenchmarkOptions& which, const std::string& nets, int th
                   int repeats) {
   const std::string rounds = "median of " + std::to_string(repeats) + " round" + (repeats == 1 ? "" : "s");
   if (is_host(which.device)) {
-    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n\n",
+    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n",
                 device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
                 ceilings.fp32_gflop_per_s, rounds.c_str());
+    if (which.precision == NetPrecision::kBf16) {
+      std::printf("networks in %s, measured peak %.1f GFLOP/s\n", nets.c_str(), ceilings.bf16_gflop_per_s);
+    }
+    std::printf("\n");
   } else {
     std::printf(
         "device %s, networks in %s, %s\n"
@@ -90,6 +96,7 @@ int bench(const cxxopts::ParseResult& options) {
   const int threads = set_thread_count(which.device == Device::kReference ? 1 : options["threads"].as<int>());
   which.cudnn = !is_host(which.device) && which.precision != NetPrecision::kBf16 &&
                 parse_conv_algorithm(options["conv"].as<std::string>()) == ConvAlgorithm::kFused;
+  which.fp32 = which.device == Device::kCpu && which.precision == NetPrecision::kBf16;
   auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
   keep_possible(selected, which.device);
   if (selected.empty()) throw Error("cuDNN or cuBLAS is missing: --conv cudnn says what was looked for");

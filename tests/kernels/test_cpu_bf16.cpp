@@ -25,9 +25,13 @@ constexpr GatedBlockShape kBlocks[] = {
     {1, 28, 28, 32, true}, {3, 7, 7, 48, true},  {1, 9, 9, 64, true}, {17, 3, 7, 32, false}, {1, 1, 1, 16, true},
 };
 
+/// The products are the same loops for every instruction set, and slow: shapes with many run on the best set only.
+bool left_out(double flops) { return flops > 5e6 && cpu::chosen_simd_target() != cpu::simd_targets().front(); }
+
 TEST_CASE("bf16 convolutions agree with the plain ones on every instruction set and number of threads") {
   for_each_simd_target([] {
     for (const ConvShape& shape : kConvs) {
+      if (left_out(shape.flops())) continue;
       CAPTURE(shape.n, shape.h, shape.w, shape.c_in, shape.c_out, shape.kernel, shape.concat_elu);
       const ConvData data(shape);
       const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
@@ -43,13 +47,15 @@ TEST_CASE("A convolution of few channels is float for bf16 networks too") {
   }
 }
 
-/// Two products in a row forward, two backward from what they gave; the layer norm and its gradient lose a digit or two
-/// where a pixel's few channels nearly agree (see test_cpu_gated_block.cpp).
-double bound(const GatedBlockShape& shape) { return (shape.c < 16 ? 20 : 4) * kProduct; }
+/// Two products in a row forward, two backward from what they gave; but a rounding moves a factor by a third of the
+/// most it can, in the mean. The layer norm and its gradient lose half a digit or more where a pixel's few channels
+/// nearly agree.
+double bound(const GatedBlockShape& shape) { return (shape.c < 16 ? 6 : 2) * kProduct; }
 
 TEST_CASE("The bf16 gated block agrees with the plain one on every instruction set and number of threads") {
   for_each_simd_target([] {
     for (const GatedBlockShape& shape : kBlocks) {
+      if (left_out(shape.conv3().flops())) continue;
       CAPTURE(shape.n, shape.h, shape.w, shape.c, shape.concat_elu_input);
       const BlockData data(shape);
       const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;

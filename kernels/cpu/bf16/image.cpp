@@ -3,31 +3,65 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/pixel_rows.h"
-#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/bf16/image.cpp"
 #include <hwy/foreach_target.h>
-#include <hwy/highway.h>
+
+#include "kernels/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::bf16::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+using namespace cpu::HWY_NAMESPACE;
 
-// Plain loops where the compiler makes the same vectors of them.
+/// to_bf16 of the first `count` lanes.
+template <bool kWhole>
+HWY_INLINE void store_rounded(Bf16* to, Vector v, Index count) {
+  const hn::RebindToUnsigned<Floats> d32;
+  const hn::Rebind<Bf16, Floats> d16;
+  const auto bits = hn::BitCast(d32, v), upper = hn::ShiftRight<16>(bits);
+  const auto carry = hn::Add(hn::And(upper, hn::Set(d32, 1)), hn::Set(d32, 0x7fff));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, carry)), quiet = hn::Or(upper, hn::Set(d32, 0x40));
+  const auto is_nan = hn::RebindMask(d32, hn::Ne(v, v));
+  const auto result = hn::TruncateTo(d16, hn::IfThenElse(is_nan, quiet, rounded));
+  if (kWhole || count >= kLanes) return hn::StoreU(result, d16, to);
+  HWY_ALIGN Bf16 lanes[kLanes];
+  hn::Store(result, d16, lanes);
+  std::copy_n(lanes, count, to);
+}
 
-void round_pixels_impl(Bf16* HWY_RESTRICT out, const float* HWY_RESTRICT x, std::size_t pixels, int c, int channels) {
-  if (c == channels) {
-    for (std::size_t i = 0; i < pixels * c; ++i) out[i] = to_bf16(x[i]);
-    return;
-  }
+template <bool kWhole>
+void round_loop(Bf16* HWY_RESTRICT out, const float* HWY_RESTRICT x, std::size_t pixels, int c, int channels) {
   for (std::size_t p = 0; p < pixels; ++p, out += channels, x += c) {
-    for (int k = 0; k < c; ++k) out[k] = to_bf16(x[k]);
-    for (int k = c; k < channels; ++k) out[k] = 0;
+    for (int k = 0; k < c; k += kLanes) store_rounded<kWhole>(out + k, load_first<kWhole>(x + k, c - k), c - k);
+    std::fill(out + c, out + channels, Bf16(0));
   }
 }
+
+/// x has c channels and `out` the rounded concat(elu(x), elu(-x)).
+template <bool kWhole>
+void round_elu_loop(Bf16* HWY_RESTRICT out, const float* HWY_RESTRICT x, std::size_t pixels, int c, int channels) {
+  for (std::size_t p = 0; p < pixels; ++p, out += channels, x += c) {
+    for (int k = 0; k < c; k += kLanes) {
+      const EluPair pair = elu_pair(load_first<kWhole>(x + k, c - k));
+      store_rounded<kWhole>(out + k, pair.positive, c - k);
+      store_rounded<kWhole>(out + c + k, pair.negative, c - k);
+    }
+    std::fill(out + 2 * c, out + channels, Bf16(0));
+  }
+}
+
+void round_pixels_impl(Bf16* out, const float* x, std::size_t pixels, int c, int channels, bool concat_elu) {
+  if (concat_elu) {
+    (c % kLanes == 0 ? &round_elu_loop<true> : &round_elu_loop<false>)(out, x, pixels, c, channels);
+  } else {
+    (c % kLanes == 0 ? &round_loop<true> : &round_loop<false>)(out, x, pixels, c, channels);
+  }
+}
+
+// Plain loops where the compiler makes the same vectors of them.
 
 /// kSide pixels by kSide channels, transposed.
 inline constexpr int kSide = 8;
@@ -95,7 +129,6 @@ HWY_AFTER_NAMESPACE();
 namespace flowsmith::cpu::bf16 {
 
 void pad_image(Bf16* out, const float* x, const Layout& layout, bool concat_elu) {
-  static thread_local Scratch elu;
   const auto round_pixels = FLOWSMITH_DISPATCH(round_pixels_impl);
   const int channels = layout.channels(), x_channels = concat_elu ? layout.c / 2 : layout.c;
   const std::size_t row = std::size_t(layout.row()) * channels, side = std::size_t(layout.border) * channels;
@@ -103,14 +136,8 @@ void pad_image(Bf16* out, const float* x, const Layout& layout, bool concat_elu)
   zero(out, layout.border * row);
   for (int y = 0; y < layout.h; ++y) {
     Bf16* const to = out + (layout.border + y) * row;
-    const float* from = x + std::size_t(y) * layout.w * x_channels;
-    if (concat_elu) {
-      float* const both = elu.reserve(std::size_t(layout.w) * layout.c);
-      concat_elu_pixels(both, from, layout.w, x_channels);
-      from = both;
-    }
     zero(to, side);
-    round_pixels(to + side, from, layout.w, layout.c, channels);
+    round_pixels(to + side, x + std::size_t(y) * layout.w * x_channels, layout.w, x_channels, channels, concat_elu);
     zero(to + row - side, side);
   }
   // The last step of a window ends less than kTile channels behind it; to_planes takes up to 7 pixels more.

@@ -39,6 +39,7 @@ struct TileProduct {
 };
 
 struct TileFunctions {
+  const char* name;
   /// What a thread calls before its first product and after its last.
   void (*begin)();
   void (*end)();
@@ -66,6 +67,10 @@ const TileFunctions* avx512_tiles();
 
 /// The fastest instructions of this machine, or null.
 const TileFunctions* hardware_tiles();
+
+/// Operations per second, a multiply-add counting two, of all OpenMP threads together when they do nothing but products
+/// of matrices in their first-level caches for about `seconds`.
+double measure_tile_peak(const TileFunctions& tiles, double seconds);
 
 /// What a stream with precision kBf16 multiplies with. One without tile_model exists on machines that have the
 /// instructions only.

@@ -65,7 +65,7 @@ FLOWSMITH_AMX void multiply(const TileProduct& p) {
 
 #undef FLOWSMITH_AMX
 
-constexpr TileFunctions kTiles{begin, end, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
+constexpr TileFunctions kTiles{"AMX", begin, end, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
 
 /// Linux lets a process use the tiles once it has asked: they make the state of a thread 8 KiB larger.
 bool permitted() {

@@ -47,7 +47,8 @@ void multiply(const TileProduct& p) {
 
 void nothing() {}
 
-constexpr TileFunctions kTiles{nothing, nothing, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
+constexpr TileFunctions kTiles{
+    "AVX512-BF16", nothing, nothing, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
 
 }  // namespace
 

@@ -2,19 +2,25 @@
 // step's even rows and of its odd ones are added up apart, each from zero and by multiply-adds with one rounding; then
 // the two are added to each other, and their sum to what was there. Numbers below the normal floats count as zero, in
 // and out; rounding is to nearest even.
-#include <cfloat>
-#include <cmath>
+#include <bit>
 
 #include "kernels/cpu/bf16/tiles.h"
 
 namespace flowsmith::cpu::bf16 {
 namespace {
 
-float flush(float x) { return std::fabs(x) < FLT_MIN ? std::copysign(0.0f, x) : x; }
+/// In integers, from which the compiler makes vectors.
+float flush(float x) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), sign = 0x80000000, exponent = 0x7f800000;
+  return std::bit_cast<float>(bits & ((bits & exponent) == 0 ? sign : ~std::uint32_t(0)));
+}
 
-/// a and b have 8 digits: their product is exact in double, and rounding to double and then to float is as good as
-/// rounding once, because double has more than twice the digits of float.
-float multiply_add(float a, float b, float sum) { return flush(float(double(a) * b + sum)); }
+/// sums[n] += factor * column[n]. Both have 8 digits: their product is exact in double, and rounding to double and then
+/// to float is as good as rounding once, because double has more than twice the digits of float.
+void multiply_add(float* __restrict sums, float factor, const float* __restrict column) {
+#pragma omp simd
+  for (int n = 0; n < kTile; ++n) sums[n] = flush(float(double(factor) * double(column[n]) + double(sums[n])));
+}
 
 /// Adds one step to a tile of sums.
 void add_step(float (&sums)[kTile][kTile], const Bf16* a, std::ptrdiff_t a_row, const Bf16* b, std::ptrdiff_t b_row) {
@@ -23,12 +29,12 @@ void add_step(float (&sums)[kTile][kTile], const Bf16* a, std::ptrdiff_t a_row, 
     for (int n = 0; n < kTile; ++n) columns[k][n] = flush(to_float(b[k / 2 * b_row + 2 * n + k % 2]));
   }
   for (int r = 0; r < kTile; ++r) {
-    float half[2][kTile] = {};
-    for (int k = 0; k < kDepth; ++k) {
-      const float factor = flush(to_float(a[r * a_row + k]));
-      for (int n = 0; n < kTile; ++n) half[k % 2][n] = multiply_add(factor, columns[k][n], half[k % 2][n]);
+    float even[kTile] = {}, odd[kTile] = {};
+    for (int k = 0; k < kDepth; k += 2) {
+      multiply_add(even, flush(to_float(a[r * a_row + k])), columns[k]);
+      multiply_add(odd, flush(to_float(a[r * a_row + k + 1])), columns[k + 1]);
     }
-    for (int n = 0; n < kTile; ++n) sums[r][n] = flush(flush(sums[r][n]) + flush(half[0][n] + half[1][n]));
+    for (int n = 0; n < kTile; ++n) sums[r][n] = flush(flush(sums[r][n]) + flush(even[n] + odd[n]));
   }
 }
 
@@ -57,6 +63,7 @@ void nothing() {}
 
 }  // namespace
 
-const TileFunctions kModelTiles{nothing, nothing, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
+const TileFunctions kModelTiles{
+    "model of AMX", nothing, nothing, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
 
 }  // namespace flowsmith::cpu::bf16
