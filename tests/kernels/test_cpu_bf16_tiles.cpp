@@ -3,13 +3,10 @@
 #include <cfloat>
 #include <cstdio>
 
-#include "kernels/cpu/bf16/tiles.h"
-#include "tests/support/kernel_testing.h"
+#include "tests/support/tile_data.h"
 
 namespace flowsmith::cpu::bf16 {
 namespace {
-
-using testing::random_normal;
 
 TEST_CASE("rounding to bf16 takes the nearest, of two the even one, and keeps infinity and NaN") {
   const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
@@ -41,67 +38,6 @@ TEST_CASE("rounding to bf16 takes the nearest, of two the even one, and keeps in
   CHECK(std::isnan(to_float(to_bf16(std::bit_cast<float>(0x7f800001u)))));  // its upper half alone would be infinite
 }
 
-/// A product of `rows` by `columns` tiles, two groups of three steps, and what it works on.
-struct Problem {
-  static constexpr int kOuter = 2, kInner = 3, kARow = 200, kBRow = 70, kSumsRow = 40;
-  int rows, columns;
-  std::vector<Bf16> a, b;
-  std::vector<float> start;
-
-  Problem(int row_tiles, int column_tiles, std::uint64_t seed, double scale = 1)
-      : rows(row_tiles), columns(column_tiles), a(kBlock * kARow), b(2 * kOuter * kInner * kTile * kBRow) {
-    const auto rounded = [&](std::vector<Bf16>& to, std::uint64_t from) {
-      const auto values = random_normal<float>(to.size(), from, scale);
-      std::transform(values.begin(), values.end(), to.begin(), to_bf16);
-    };
-    rounded(a, seed);
-    rounded(b, seed + 1);
-    start = random_normal<float>(kBlock * kSumsRow, seed + 2, scale * scale);
-  }
-
-  TileProduct product(std::vector<float>& sums) const {
-    TileProduct p;
-    p.a = a.data(), p.a_row = kARow, p.a_outer = 100;
-    p.b = b.data(), p.b_row = kBRow, p.b_tile = kOuter * kInner * kTile * kBRow;
-    p.outer_steps = kOuter, p.inner_steps = kInner;
-    p.start = start.data(), p.start_row = kSumsRow;
-    p.sums = sums.data(), p.sums_row = kSumsRow;
-    return p;
-  }
-
-  std::vector<float> run(const TileFunctions& tiles) const {
-    std::vector<float> sums(kBlock * kSumsRow, -1);
-    const TileScope scope(tiles);
-    tiles.multiply[rows - 1][columns - 1](product(sums));
-    return sums;
-  }
-
-  /// add(sum, step, a pair, b pair) for all steps and pairs of a sum, and where the sum lies.
-  template <class Visit>
-  void for_each_pair(int r, int n, const Visit& visit) const {
-    for (int s = 0; s < kOuter * kInner; ++s) {
-      for (int q = 0; q < kTile; ++q) {
-        const Bf16* const left = a.data() + r * kARow + s / kInner * 100 + s % kInner * kDepth + 2 * q;
-        const Bf16* const right =
-            b.data() + (n / kTile * kOuter * kInner * kTile + s * kTile + q) * kBRow + n % kTile * 2;
-        visit(s, q, left, right);
-      }
-    }
-  }
-};
-
-template <class Check>
-void for_each_problem(const Check& check) {
-  for (int rows : {1, 2}) {
-    for (int columns : {1, 2}) {
-      CAPTURE(rows, columns);
-      // Ordinary numbers, and some whose products lie about the smallest normal float.
-      check(Problem(rows, columns, 7));
-      check(Problem(rows, columns, 8, 0x1p-63));
-    }
-  }
-}
-
 TEST_CASE("products of tiles add up what they should, and write nothing else") {
   for (int rows : {1, 2}) {
     for (int columns : {1, 2}) {
@@ -114,7 +50,7 @@ TEST_CASE("products of tiles add up what they should, and write nothing else") {
           continue;
         }
         double want = problem.start[i], size = std::abs(want);
-        problem.for_each_pair(r, n, [&](int, int, const Bf16* a, const Bf16* b) {
+        problem.for_each_pair(r, n, [&](const Bf16* a, const Bf16* b) {
           for (int k : {0, 1}) {
             const double term = double(to_float(a[k])) * to_float(b[k]);
             want += term;
@@ -170,22 +106,9 @@ TEST_CASE("AMX gives the bits of its model") {
   for_each_problem([](const Problem& problem) { CHECK(problem.run(*amx_tiles()) == problem.run(kModelTiles)); });
 }
 
-TEST_CASE("AVX512-BF16 adds the second product of a pair first, then the first") {
+TEST_CASE("AVX512-BF16 gives the bits of Intel's manual") {
   if (avx512_tiles() == nullptr) return void(std::puts("skipped: this machine has no AVX512-BF16"));
-  const auto flush = [](double x) { return std::abs(x) < FLT_MIN ? std::copysign(0.0, x) : x; };
-  for_each_problem([&](const Problem& problem) {
-    std::vector<float> want(kBlock * Problem::kSumsRow, -1);
-    for (int r = 0; r < problem.rows * kTile; ++r) {
-      for (int n = 0; n < problem.columns * kTile; ++n) {
-        double sum = problem.start[r * Problem::kSumsRow + n];
-        problem.for_each_pair(r, n, [&](int, int, const Bf16* a, const Bf16* b) {
-          for (int k : {1, 0}) sum = flush(float(flush(to_float(a[k])) * flush(to_float(b[k])) + flush(sum)));
-        });
-        want[r * Problem::kSumsRow + n] = float(sum);
-      }
-    }
-    CHECK(problem.run(*avx512_tiles()) == want);
-  });
+  for_each_problem([](const Problem& problem) { CHECK(problem.run(*avx512_tiles()) == sums_by_pairs(problem)); });
 }
 
 TEST_CASE("the instructions of this machine are AMX if it has that") {
