@@ -45,7 +45,7 @@ PackedWeights pack_weights(Bf16Scratch& weights, Scratch& biases, const float* w
         const int tap = ky * plan.kernel + kx;
         const float* const from =
             weight + std::size_t(forward ? tap : taps - 1 - tap) * plan.c_in * plan.c_out + first * out_stride;
-        for (int i = 0; i < channels; i += 2, to += kBlock) {
+        for (int i = 0; i < channels; i += 2, to += 2 * kTile) {
           for (int n = 0; n < kTile; ++n) {
             const float* const w = from + i * in_stride + n * out_stride;
             to[2 * n] = n < count && i < plan.c_in ? to_bf16(w[0]) : Bf16(0);
@@ -72,7 +72,7 @@ void multiply_image(float* out, const Bf16* image, const Layout& layout, const P
       product.a_row = channels;
       product.a_outer = std::ptrdiff_t(layout.row()) * channels;
       product.b = packed.weight + o / kTile * plan.tile_size();
-      product.b_row = kBlock;
+      product.b_row = 2 * kTile;
       product.b_tile = std::ptrdiff_t(plan.tile_size());
       product.outer_steps = plan.kernel;
       product.inner_steps = plan.steps();

@@ -60,8 +60,7 @@ class TileScope {
 
 /// Plain loops that do what AMX does: for tests.
 extern const TileFunctions kModelTiles;
-/// By Intel's AMX, and by AVX512-BF16; null where this processor or its operating system does not have them, or this
-/// compiler does not know them.
+/// By Intel's AMX, and by AVX512-BF16; null where this processor or its operating system does not have them.
 const TileFunctions* amx_tiles();
 const TileFunctions* avx512_tiles();
 
@@ -69,7 +68,7 @@ const TileFunctions* avx512_tiles();
 const TileFunctions* hardware_tiles();
 
 /// Operations per second, a multiply-add counting two, of all OpenMP threads together when they do nothing but products
-/// of matrices in their first-level caches for about `seconds`.
+/// for about `seconds`.
 double measure_tile_peak(const TileFunctions& tiles, double seconds);
 
 /// What a stream with precision kBf16 multiplies with. One without tile_model exists on machines that have the
