@@ -13,8 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::bf16::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-using namespace cpu::HWY_NAMESPACE;
+using namespace cpu::HWY_NAMESPACE;  // vectors, and hn for Highway's own
 
 /// to_bf16 of the first `count` lanes.
 template <bool kWhole>
@@ -61,8 +60,6 @@ void round_pixels_impl(Bf16* out, const float* x, std::size_t pixels, int c, int
   }
 }
 
-// Plain loops where the compiler makes the same vectors of them.
-
 /// kSide pixels by kSide channels, transposed.
 inline constexpr int kSide = 8;
 #if HWY_TARGET == HWY_SCALAR
@@ -106,6 +103,8 @@ void to_planes_impl(Bf16* out, const Bf16* image, int pixels, int plane, int cha
     }
   }
 }
+
+// Plain loops, of which the compiler makes vectors.
 
 void pair_impl(Bf16* HWY_RESTRICT out, const Bf16* HWY_RESTRICT image, int pairs, int channels) {
   for (int q = 0; q < pairs; ++q, out += 2 * channels, image += 2 * channels) {
