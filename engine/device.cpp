@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/gpu_context.h"
+#include "kernels/cpu/bf16/tiles.h"
 
 namespace flowsmith {
 namespace {
@@ -35,6 +36,20 @@ Device best_device(std::string* unused_gpu) {
     if (GpuRuntime<Cuda>::use_first_device(unused_gpu)) return Device::kCuda;
   }
   return Device::kCpu;
+}
+
+Cpu& stream_in_use() {
+  static Cpu stream;
+  return stream;
+}
+
+std::string describe_cpu() {
+  const int threads = omp_get_max_threads();
+  const Cpu stream = cpu_stream();
+  return "cpu, " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
+         (stream.precision == NetPrecision::kBf16
+              ? ", networks in bf16 by " + std::string(cpu::bf16::tiles_of(stream).name)
+              : "");
 }
 
 template <Gpu G>
@@ -72,7 +87,7 @@ Device select_device(std::string_view text, std::string* unused_gpu) {
 std::string describe_device(Device device) {
   switch (device) {
     case Device::kCpu:
-      return "cpu, " + std::to_string(omp_get_max_threads()) + (omp_get_max_threads() == 1 ? " thread" : " threads");
+      return describe_cpu();
     case Device::kCuda:
       if constexpr (kHasCuda) return "cuda, " + describe_gpu<Cuda>();
       break;
@@ -81,6 +96,18 @@ std::string describe_device(Device device) {
       break;
   }
   return device_name(device);
+}
+
+Cpu cpu_stream() { return stream_in_use(); }
+
+void set_cpu_stream(Cpu stream) {
+  if (stream.precision == NetPrecision::kTf32) {
+    throw Error("--nets tf32 needs a GPU: choose --nets fp32 or bf16 on device cpu");
+  }
+  if (stream.precision == NetPrecision::kBf16 && !stream.tile_model && cpu::bf16::hardware_tiles() == nullptr) {
+    throw Error("--nets bf16 needs a CPU with AMX or AVX512-BF16, which this one has not: choose --nets fp32");
+  }
+  stream_in_use() = stream;
 }
 
 int set_thread_count(int threads) {

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/types.h"
+
 namespace flowsmith {
 
 enum class Device {
@@ -25,8 +27,15 @@ std::string device_name(Device device);
 /// there is no such GPU.
 Device select_device(std::string_view text, std::string* unused_gpu = nullptr);
 
-/// One line for people: "cpu, 2 threads" or "GPU 0, NVIDIA H100 80GB HBM3, 79 of 80 GiB free".
+/// One line for people: "cpu, 2 threads", "cpu, 2 threads, networks in bf16 by AMX" or "GPU 0, NVIDIA H100 80GB HBM3,
+/// 79 of 80 GiB free".
 std::string describe_device(Device device);
+
+/// The stream tag of Device::kCpu: Cpu{} unless set_cpu_stream was called.
+Cpu cpu_stream();
+/// What Device::kCpu computes with from now on. Throws Error in one line for a precision that this machine has no
+/// instructions for.
+void set_cpu_stream(Cpu stream);
 
 /// Threads that the kernels of Device::kCpu use from now on; 0 means one per core. Returns the number.
 int set_thread_count(int threads);

@@ -15,7 +15,7 @@ template <class Fn>
 void dispatch_device(Device device, Fn&& fn) {
   switch (device) {
     case Device::kCpu:
-      return fn(Cpu{});
+      return fn(cpu_stream());
     case Device::kReference:
       return fn(Reference{});
     case Device::kCuda:

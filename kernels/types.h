@@ -17,14 +17,17 @@ namespace flowsmith {
 /// The last argument of every kernel says where it runs.
 /// Reference: plain loops on the host, float and double: slow, obvious, the oracle of all others.
 struct Reference {};
-/// Cpu: threaded and vectorised host kernels, networks in float.
-struct Cpu {};
-
-/// What the networks' matrix products multiply on a GPU. Sums are float in all of them.
+/// What the networks' matrix products multiply. Sums are float in all of them.
 enum class NetPrecision {
   kFp32,  ///< float
-  kTf32,  ///< float with 10 bits of mantissa, on tensor cores
-  kBf16,  ///< bfloat16, on tensor cores
+  kTf32,  ///< float with 10 bits of mantissa, on the tensor cores of a GPU
+  kBf16,  ///< bfloat16, on tensor cores, or on a host by AMX or AVX512-BF16
+};
+
+/// Cpu: threaded and vectorised host kernels, networks in float.
+struct Cpu {
+  NetPrecision precision = NetPrecision::kFp32;  ///< not kTf32; kBf16 where the processor has instructions for it
+  bool tile_model = false;                       ///< kBf16 by plain loops instead of those instructions: for tests
 };
 
 /// Who computes convolutions on a GPU.

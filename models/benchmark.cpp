@@ -64,6 +64,14 @@ void with_conv_algorithm(Device device, ConvAlgorithm conv, const std::function<
   });
 }
 
+/// Runs `work` with networks in fp32 on the host.
+void with_fp32(const std::function<void()>& work) {
+  const Cpu before = cpu_stream();
+  set_cpu_stream({});
+  work();
+  set_cpu_stream(before);
+}
+
 void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, ModelSpec spec) {
   const std::string model = architecture_name(spec.architecture);
   const Flow flow(spec);
@@ -74,6 +82,14 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
       return PreparedRun{[state, call] { call(*state); }, 1, [state, graph_nodes] { return graph_nodes(*state); }};
     };
     list.push_back({name, model, model, batch, flops * batch, 0, prepare});
+    if (options.fp32) {
+      const auto prepare_fp32 = [prepare] {
+        PreparedRun prepared = prepare();
+        prepared.run = [run = prepared.run] { with_fp32(run); };
+        return prepared;
+      };
+      list.push_back({name + kFp32Suffix, model, model, batch, flops * batch, 0, prepare_fp32});
+    }
     if (!options.cudnn || name != "train_step") return;
     const auto prepare_cudnn = [prepare, device = options.device] {
       PreparedRun prepared = prepare();
@@ -210,7 +226,8 @@ BenchmarkResult summarise(const Benchmark& benchmark, const BenchmarkOptions& op
   result.max_s = *most;
   if (benchmark.flops > 0) {
     result.gflop_per_s = benchmark.flops / result.median_s / 1e9;
-    result.share_of_peak = *result.gflop_per_s / ceilings.gflop_per_s(options.precision);
+    const NetPrecision precision = benchmark.in_fp32() ? NetPrecision::kFp32 : options.precision;
+    result.share_of_peak = *result.gflop_per_s / ceilings.gflop_per_s(precision);
   }
   if (benchmark.bytes > 0) {
     result.gb_per_s = benchmark.bytes / result.median_s / 1e9;

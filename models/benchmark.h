@@ -18,13 +18,16 @@ namespace flowsmith {
 
 /// Ends the name of what cuDNN computes.
 inline constexpr const char* kCudnnSuffix = "_cudnn";
+/// Ends the name of what the host computes in fp32, beside networks in bf16.
+inline constexpr const char* kFp32Suffix = "_fp32";
 
 struct BenchmarkOptions {
   Edition edition = Edition::k2024;
   Device device = Device::kCpu;
-  NetPrecision precision = NetPrecision::kFp32;  ///< of the networks on a GPU: which ceiling is theirs
+  NetPrecision precision = NetPrecision::kFp32;  ///< of the networks: which ceiling is theirs
   bool recompute = false;                        ///< training steps with recompute too (TrainingStep)
   bool cudnn = false;                            ///< everything with convolutions by cuDNN too (ConvAlgorithm)
+  bool fp32 = false;                             ///< on the host: everything with convolutions in fp32 too
   int batch = 128;                               ///< of training steps and kernels
   int inference_batch = 64;                      ///< of scoring and sampling
 };
@@ -50,6 +53,7 @@ struct Benchmark {
   std::function<PreparedRun()> prepare;
 
   bool by_cudnn() const { return name.ends_with(kCudnnSuffix); }
+  bool in_fp32() const { return name.ends_with(kFp32Suffix); }
   std::string full_name() const { return name + "/" + model; }
 };
 
@@ -58,7 +62,8 @@ struct Benchmark {
 double forward_flops(const Flow& flow, bool with_dequantization);
 
 /// train_step, score and sample of every model, then the kernels. With options.recompute train_step_recompute too. With
-/// options.cudnn what has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling.
+/// options.cudnn what has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling;
+/// with options.fp32 by the same in fp32.
 std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
 
 /// Takes what cuDNN would compute out of a list unless its libraries can be had on this device.
@@ -73,7 +78,7 @@ struct BenchmarkResult {
   int batch = 0, threads = 0;
   double median_s = 0, min_s = 0, max_s = 0;  ///< of one call, over the rounds
   std::optional<double> gflop_per_s;          ///< at the median
-  std::optional<double> share_of_peak;        ///< of the networks' precision; 1 is the peak
+  std::optional<double> share_of_peak;        ///< of the precision in which it ran; 1 is the peak
   std::optional<double> gb_per_s;             ///< at the median, of the bytes that a perfect kernel would move
   /// Of a copy; more than 1 where all fits into a cache. Missing on the host.
   std::optional<double> share_of_bandwidth;

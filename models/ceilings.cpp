@@ -5,6 +5,7 @@
 
 #include "engine/device_memory.h"
 #include "engine/dispatch.h"
+#include "kernels/cpu/bf16/tiles.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cuda/peak.h"
 #include "kernels/noise.h"
@@ -102,6 +103,11 @@ CeilingMeter::CeilingMeter(Device device) : arena_(device) {
       add_gpu_meters<Stream>();
     } else {
       meters_.push_back({&Ceilings::fp32_gflop_per_s, [] { return cpu::measure_fma_peak(kHostSeconds); }, {}});
+      if constexpr (std::is_same_v<Stream, Cpu>) {
+        if (stream.precision != NetPrecision::kBf16) return;
+        const auto rate = [stream] { return cpu::bf16::measure_tile_peak(cpu::bf16::tiles_of(stream), kHostSeconds); };
+        meters_.push_back({&Ceilings::bf16_gflop_per_s, rate, {}});
+      }
     }
   });
 }

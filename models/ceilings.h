@@ -12,12 +12,12 @@ namespace flowsmith {
 /// The middle value, or the mean of the two middle ones.
 double median(std::vector<double> values);
 
-/// 0 where nobody measures it: the host has only the first.
+/// 0 where nobody measures it: the host has only the first, and that of bf16 while its networks multiply so.
 struct Ceilings {
   double fp32_gflop_per_s = 0;  ///< multiply-adds, which count two
   double tf32_gflop_per_s = 0;  ///< of tensor cores, through mma.sync
-  double bf16_gflop_per_s = 0;
-  double copy_gb_per_s = 0;  ///< bytes read and written by a copy in the memory of a GPU
+  double bf16_gflop_per_s = 0;  ///< of tensor cores too; on the host of AMX or AVX512-BF16
+  double copy_gb_per_s = 0;     ///< bytes read and written by a copy in the memory of a GPU
 
   /// The rate that networks of this precision cannot exceed.
   double gflop_per_s(NetPrecision precision) const;

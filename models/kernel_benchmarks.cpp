@@ -71,10 +71,16 @@ class KernelList {
   int batch() const { return options_.batch; }
   Edition edition() const { return options_.edition; }
 
-  /// Convolutions: by cuDNN too, where that is to be measured.
+  /// Convolutions: by cuDNN or in fp32 too, where that is to be measured.
   template <class Make>
-  void add_with_cudnn(const std::string& name, const std::string& model, Work work, Make make) {
+  void add_with_twins(const std::string& name, const std::string& model, Work work, Make make) {
     add(name, model, work, make);
+    if (options_.fp32) {
+      add(name + kFp32Suffix, model, work, [make](Memory& memory, auto stream) {
+        if constexpr (std::is_same_v<decltype(stream), Cpu>) stream = {};
+        return make(memory, stream);
+      });
+    }
     if (!options_.cudnn) return;
     add(name + kCudnnSuffix, model, work, [make](Memory& memory, auto stream) {
       if constexpr (Gpu<decltype(stream)>) stream.conv = ConvAlgorithm::kCudnn;
@@ -127,7 +133,7 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
                                     memory.normal(s.c)};
   };
   // In: x. Out: y, and h and vg for backward.
-  list.add_with_cudnn("gated_block_forward", model, {flops, 5 * map + weights_size}, [=](Memory& memory, auto stream) {
+  list.add_with_twins("gated_block_forward", model, {flops, 5 * map + weights_size}, [=](Memory& memory, auto stream) {
     const auto weights = make_weights(memory);
     float* const x = memory.normal(size);
     float* const y = memory.zeros<float>(size);
@@ -135,7 +141,7 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
     return [=] { gated_block_forward(y, saved, x, weights, s, stream); };
   });
   // In: dy, x, h, vg. Out: dx.
-  list.add_with_cudnn("gated_block_backward", model, {2 * flops, 6 * map + 2 * weights_size},
+  list.add_with_twins("gated_block_backward", model, {2 * flops, 6 * map + 2 * weights_size},
                       [=](Memory& memory, auto stream) {
                         const auto weights = make_weights(memory);
                         const auto grad = [&](std::size_t n) { return Grad<float>{memory.zeros<float>(n)}; };
@@ -151,7 +157,7 @@ void add_gated_block(KernelList& list, GatedBlockShape s) {
 
 void add_conv(KernelList& list, const std::string& name, const std::string& model, ConvShape s) {
   const double in = double(s.x().size()), out = double(s.y().size()), weights_size = double(s.weight_size() + s.c_out);
-  list.add_with_cudnn(name + "_forward", model, {s.flops(), in + out + weights_size}, [=](Memory& memory, auto stream) {
+  list.add_with_twins(name + "_forward", model, {s.flops(), in + out + weights_size}, [=](Memory& memory, auto stream) {
     const float* const x = memory.normal(s.x().size());
     const float* const weight = memory.normal(s.weight_size(), kWeightScale);
     const float* const bias = memory.normal(s.c_out);
@@ -159,7 +165,7 @@ void add_conv(KernelList& list, const std::string& name, const std::string& mode
     return [=] { conv_forward(y, x, weight, bias, s, stream); };
   });
   // In: dy, and x if ELU-concat is in front. Out: dx.
-  list.add_with_cudnn(name + "_backward_data", model, {s.flops(), (s.concat_elu ? 2 : 1) * in + out + weights_size},
+  list.add_with_twins(name + "_backward_data", model, {s.flops(), (s.concat_elu ? 2 : 1) * in + out + weights_size},
                       [=](Memory& memory, auto stream) {
                         const float* const x = memory.normal(s.x().size());
                         const float* const dy = memory.normal(s.y().size());
@@ -168,7 +174,7 @@ void add_conv(KernelList& list, const std::string& name, const std::string& mode
                         return [=] { conv_backward_data(dx, dy, x, weight, s, stream); };
                       });
   // In: dy, x.
-  list.add_with_cudnn(name + "_backward_weights", model, {s.flops(), in + out + weights_size},
+  list.add_with_twins(name + "_backward_weights", model, {s.flops(), in + out + weights_size},
                       [=](Memory& memory, auto stream) {
                         const float* const x = memory.normal(s.x().size());
                         const float* const dy = memory.normal(s.y().size());

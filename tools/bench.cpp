@@ -15,14 +15,14 @@ constexpr const char* kDescription =
     "Measures training, scoring, sampling and single kernels.\n\n"
     "The benchmarks of one model, and then all kernels, are warmed up and take turns; the table shows the median call\n"
     "over the rounds, the fastest and the slowest. Operations are the multiply-adds of convolutions, each counting\n"
-    "two, and nothing else; a training step counts as three forward passes, with recompute as four. GB/s counts what "
-    "a\n"
-    "perfect kernel would move: every input read once, every output written once. The ceilings are measured between\n"
-    "the others: multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its memory. A\n"
-    "kernel whose tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph per call.\n"
-    "What does not apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what has\n"
+    "two, and nothing else; a training step counts as three forward passes, with recompute as four. GB/s counts\n"
+    "what a perfect kernel would move: every input read once, every output written once. The ceilings are measured\n"
+    "between the others: multiply-adds on registers, and on a GPU also tensor cores (mma.sync) and a copy in its\n"
+    "memory. A kernel whose tensors fit into the cache can exceed the copy. Launches are the nodes of the CUDA graph\n"
+    "per call. What does not apply is '-' in the table and null in the JSON file. On a GPU, in fp32 and tf32, what "
+    "has\n"
     "convolutions in it is measured again with cuDNN and cuBLAS in place of our kernels, where these libraries are\n"
-    "found: NAME_cudnn.\n";
+    "found: NAME_cudnn. On a CPU with --nets bf16 it is measured again in fp32: NAME_fp32.\n";
 
 /// "train_step, score, ...": every name once.
 std::string benchmark_names() {
@@ -65,9 +65,13 @@ void print_header(const BenchmarkOptions& which, const std::string& nets, int th
                   int repeats) {
   const std::string rounds = "median of " + std::to_string(repeats) + " round" + (repeats == 1 ? "" : "s");
   if (is_host(which.device)) {
-    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n\n",
+    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n",
                 device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
                 ceilings.fp32_gflop_per_s, rounds.c_str());
+    if (which.precision == NetPrecision::kBf16) {
+      std::printf("networks in %s, measured peak %.1f GFLOP/s\n", nets.c_str(), ceilings.bf16_gflop_per_s);
+    }
+    std::printf("\n");
   } else {
     std::printf(
         "device %s, networks in %s, %s\n"
@@ -93,6 +97,7 @@ int bench(const cxxopts::ParseResult& options) {
   const int threads = set_thread_count(which.device == Device::kReference ? 1 : options["threads"].as<int>());
   which.cudnn = !is_host(which.device) && which.precision != NetPrecision::kBf16 &&
                 parse_conv_algorithm(options["conv"].as<std::string>()) == ConvAlgorithm::kFused;
+  which.fp32 = which.device == Device::kCpu && which.precision == NetPrecision::kBf16;
   auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
   keep_possible(selected, which.device);
   if (selected.empty()) throw Error("cuDNN or cuBLAS is missing: --conv cudnn says what was looked for");

@@ -1,4 +1,4 @@
-// The options of every tool that runs a flow: where, on how many threads, and how networks multiply on a GPU.
+// The options of every tool that runs a flow: where, on how many threads, and how networks multiply.
 #pragma once
 
 #include "engine/dispatch.h"
@@ -24,7 +24,7 @@ inline void add_device_options(cxxopts::Options& options, const char* device = "
   options.add_options()
       ("device", "auto, cpu, cuda, cuda:N, reference or emulated", cxxopts::value<std::string>()->default_value(device))
       ("threads", "On the host; 0: one per core", cxxopts::value<int>()->default_value("0"))
-      ("nets", "What networks multiply on a GPU: fp32, tf32 or bf16 (sums are fp32)",
+      ("nets", "What networks multiply: fp32, on a GPU tf32 or bf16, on a CPU with AMX or AVX512-BF16 bf16",
        cxxopts::value<std::string>()->default_value("fp32"))
       ("conv", "Who computes convolutions on a GPU: fused (our kernels) or cudnn (cuDNN and cuBLAS)",
        cxxopts::value<std::string>()->default_value("fused"))
@@ -41,16 +41,17 @@ inline Device device_from(const cxxopts::ParseResult& options) {
   std::string unused_gpu;
   const Device device = select_device(options["device"].as<std::string>(), &unused_gpu);
   if (!unused_gpu.empty()) std::fprintf(stderr, "the GPU of this machine is not used: %s\n", unused_gpu.c_str());
-  if (is_host(device) && precision != NetPrecision::kFp32) {
-    throw Error("--nets " + options["nets"].as<std::string>() + " needs a GPU: on device " + device_name(device) +
-                " networks are fp32");
+  if (device == Device::kReference && precision != NetPrecision::kFp32) {
+    throw Error("--nets " + options["nets"].as<std::string>() + " is not for device reference: choose --nets fp32");
   }
   if (is_host(device) && conv != ConvAlgorithm::kFused) {
     throw Error("--conv cudnn needs a GPU: device " + device_name(device) + " has kernels of its own");
   }
   dispatch_device(device, [&](auto stream) {
     using Stream = decltype(stream);
-    if constexpr (Gpu<Stream>) {
+    if constexpr (std::is_same_v<Stream, Cpu>) {
+      set_cpu_stream({precision});
+    } else if constexpr (Gpu<Stream>) {
       GpuContext<Stream>::instance().set_precision(precision);
       GpuContext<Stream>::instance().set_conv_algorithm(conv);
       GpuContext<Stream>::instance().set_graphs(!options["no-graph"].as<bool>());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/bf16/kernels.h"
 #include "kernels/cpu/conv_image.h"
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/scratch.h"
@@ -10,7 +11,10 @@
 
 namespace flowsmith {
 
-void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu) {
+void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu stream) {
+  if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
+    return cpu::bf16::conv_forward(y, x, weight, bias, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch weights;
   const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false);
   float* packed = weights.reserve(plan.packed_size());
@@ -28,8 +32,12 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
   }
 }
 
-void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, Cpu) {
+void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape,
+                        Cpu stream) {
   if (!dx) return;
+  if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
+    return cpu::bf16::conv_backward_data(dx, dy, x, weight, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch weights;
   const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_out, shape.c_in, shape.concat_elu);
   float* packed = weights.reserve(plan.packed_size());
@@ -55,8 +63,11 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
 }
 
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
-                           Cpu) {
+                           Cpu stream) {
   if (!dweight && !dbias) return;
+  if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
+    return cpu::bf16::conv_backward_weights(dweight, dbias, dy, x, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch sums;
   const cpu::WeightGradientPlan plan = cpu::plan_weight_gradient(shape.kernel, shape.c_in, shape.c_out);
   const int groups = cpu::image_groups(shape.n);

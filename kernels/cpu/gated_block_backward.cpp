@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/bf16/kernels.h"
 #include "kernels/cpu/conv_image.h"
 #include "kernels/cpu/gated_block_rows.h"
 #include "kernels/cpu/image_groups.h"
@@ -91,7 +92,10 @@ void backward_image(Grad<float> dx, float* sums, const ImageTensors& image, cons
 
 void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const float* dy,
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
-                          GatedBlockShape shape, Cpu) {
+                          GatedBlockShape shape, Cpu stream) {
+  if (stream.precision == NetPrecision::kBf16) {
+    return cpu::bf16::gated_block_backward(dx, grads, dy, saved, x, weights, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch weight3, weight1, group_sums;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
   const bool winograd = cpu::winograd_fits(shape.h, shape.w, shape.c);

@@ -1,5 +1,6 @@
 // The gated block's forward pass, one image per thread at a time: everything between x and y stays in the second-level
 // cache, and from the 1x1 convolution to the layer norm in the first-level one, a few rows at a time.
+#include "kernels/cpu/bf16/kernels.h"
 #include "kernels/cpu/conv_image.h"
 #include "kernels/cpu/gated_block_rows.h"
 #include "kernels/cpu/pixel_rows.h"
@@ -42,7 +43,10 @@ void forward_image(float* y, float* saved_h, float* saved_vg, const float* x, co
 }  // namespace
 
 void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
-                         GatedBlockShape shape, Cpu) {
+                         GatedBlockShape shape, Cpu stream) {
+  if (stream.precision == NetPrecision::kBf16) {
+    return cpu::bf16::gated_block_forward(y, saved, x, weights, shape, cpu::bf16::tiles_of(stream));
+  }
   static thread_local cpu::Scratch weight3, weight1;
   const ConvShape conv3 = shape.conv3(), conv1 = shape.conv1();
   const bool winograd = cpu::winograd_fits(shape.h, shape.w, shape.c);

@@ -3,6 +3,7 @@
 #include "engine/device.h"
 #include "engine/dispatch.h"
 #include "engine/tensor.h"
+#include "kernels/cpu/bf16/tiles.h"
 
 using namespace flowsmith;
 
@@ -41,6 +42,31 @@ TEST_CASE("devices have names and everything else is refused") {
   CHECK_THROWS_WITH(select_device("gpu"), Catch::Contains("'gpu'") && Catch::Contains("choose"));
   CHECK_THROWS_WITH(set_thread_count(-1), Catch::Contains("-1"));
   CHECK(set_thread_count(2) == 2);
+}
+
+TEST_CASE("the host's stream carries what its networks multiply, if this machine can") {
+  const auto seen = [] {
+    Cpu got;
+    dispatch_device(Device::kCpu, [&](auto stream) {
+      if constexpr (std::is_same_v<decltype(stream), Cpu>) got = stream;
+    });
+    return got;
+  };
+  CHECK(seen().precision == NetPrecision::kFp32);
+  CHECK(describe_device(Device::kCpu).find("bf16") == std::string::npos);
+  set_cpu_stream({NetPrecision::kBf16, true});
+  CHECK(seen().precision == NetPrecision::kBf16);
+  CHECK(seen().tile_model);
+  CHECK_THAT(describe_device(Device::kCpu), Catch::Contains("networks in bf16 by model of AMX"));
+  CHECK_THROWS_WITH(set_cpu_stream({NetPrecision::kTf32}), Catch::Contains("needs a GPU"));
+  CHECK(seen().precision == NetPrecision::kBf16);  // as it was
+  set_cpu_stream({});
+  if (cpu::bf16::hardware_tiles() == nullptr) {
+    CHECK_THROWS_WITH(set_cpu_stream({NetPrecision::kBf16}), Catch::Contains("AMX or AVX512-BF16"));
+  } else {
+    set_cpu_stream({NetPrecision::kBf16});
+    set_cpu_stream({});
+  }
 }
 
 TEST_CASE("dispatch picks the stream and the types, and refuses what a backend does not have") {

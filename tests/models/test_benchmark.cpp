@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/peak.h"
 #include "models/benchmark.h"
+#include "tests/support/cpu_stream.h"
 #include "tests/support/error_of.h"
 
 namespace flowsmith {
@@ -190,6 +191,27 @@ TEST_CASE("every benchmark runs") {
     CHECK_FALSE(r.graph_nodes);
   }
   CHECK_THROWS_AS(run_benchmarks(selected, options, 0, 2, {}), Error);
+}
+
+TEST_CASE("networks of the host in bf16 are held against the peak of bf16") {
+  const UseCpuStream use(kBf16Model);
+  BenchmarkOptions options;
+  options.precision = NetPrecision::kBf16;
+  options.fp32 = true;
+  options.batch = options.inference_batch = 1;
+  const auto selected =
+      select_benchmarks(list_benchmarks(options), "^(gated_block_forward(_fp32)?/7x7x64|score(_fp32)?/multiscale)$");
+  const BenchmarkReport report =
+      run_benchmarks(selected, options, 1, 1, [](const std::string&, std::optional<double>) {});
+  CHECK(report.ceilings.bf16_gflop_per_s > 0);
+  REQUIRE(report.results.size() == 4);
+  for (int i = 0; i < 4; ++i) {
+    const BenchmarkResult& r = report.results[i];
+    CHECK(r.name == (i < 2 ? "score" : "gated_block_forward") + std::string(i % 2 == 0 ? "" : kFp32Suffix));
+    const double peak = i % 2 == 0 ? report.ceilings.bf16_gflop_per_s : report.ceilings.fp32_gflop_per_s;
+    CHECK(*r.share_of_peak == *r.gflop_per_s / peak);
+  }
+  CHECK(cpu_stream().precision == NetPrecision::kBf16);
 }
 
 TEST_CASE("kernels of a GPU are replayed and held against its ceilings", "[gpu]") {

@@ -125,21 +125,21 @@ Outputs outputs(const std::vector<T>&... tensors) {
   return {std::vector<double>(tensors.begin(), tensors.end())...};
 }
 
-/// run(backend) -> Outputs: checks Cpu against Reference with the given relative bound, and that 1, 2 and 3
+/// run(backend) -> Outputs: checks `cpu` against Reference with the given relative bound, and that 1, 2 and 3
 /// threads give the same bits.
 template <class Run>
-void check_cpu(const Run& run, double bound) {
+void check_cpu(const Run& run, double bound, Cpu cpu = {}) {
   const Outputs want = run(Reference{});
   const int threads_before = omp_get_max_threads();
   omp_set_num_threads(1);
-  const Outputs got = run(Cpu{});
+  const Outputs got = run(cpu);
   for (std::size_t i = 0; i < want.size(); ++i) {
     INFO("output " << i);
     CHECK(relative_error(got[i], want[i]) <= bound);
   }
   for (int threads : {2, 3}) {
     omp_set_num_threads(threads);
-    const Outputs again = run(Cpu{});
+    const Outputs again = run(cpu);
     INFO(threads << " threads");
     for (std::size_t i = 0; i < want.size(); ++i) CHECK(same_bits(again[i], got[i]));
   }

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "data/npy.h"
+#include "kernels/cpu/bf16/tiles.h"
 #include "models/weights.h"
 #include "tests/tools/cli_testing.h"
 
@@ -91,7 +92,13 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
     CHECK_THAT(stage.refusal(tool, {"--device", "cuda:x"}), Contains("'cuda:x'"));
     CHECK_THAT(stage.refusal(tool, {"--device", "cuda:999"}), Contains("GPU") && Contains("--device cpu"));
     CHECK_THAT(stage.refusal(tool, {"--nets", "fp16"}), Contains("'fp16'") && Contains("fp32, tf32 or bf16"));
-    CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--nets", "bf16"}), Contains("--nets bf16 needs a GPU"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--nets", "tf32"}), Contains("--nets tf32 needs a GPU"));
+    CHECK_THAT(stage.refusal(tool, {"--device", "reference", "--nets", "bf16"}),
+               Contains("--nets bf16") && Contains("--nets fp32"));
+    if (cpu::bf16::hardware_tiles() == nullptr) {
+      CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--nets", "bf16"}),
+                 Contains("--nets bf16 needs a CPU with AMX or AVX512-BF16") && Contains("--nets fp32"));
+    }
     CHECK_THAT(stage.refusal(tool, {"--conv", "cublas"}), Contains("'cublas'") && Contains("fused or cudnn"));
     CHECK_THAT(stage.refusal(tool, {"--device", "cpu", "--conv", "cudnn"}), Contains("--conv cudnn needs a GPU"));
     // No cuDNN of this machine can work on the emulator, so there is none.
