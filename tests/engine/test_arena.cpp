@@ -50,7 +50,7 @@ TEST_CASE("an arena uses memory to its end") {
   Arena arena(Device::kEmulated);
   const ScarceGpu gpu(20 * kMiB);
   for (int i = 0; i < 20; ++i) CHECK_NOTHROW(arena.allocate(kMiB));  // two blocks of 8 MiB, and no third
-  CHECK(arena.used() == 20 * kMiB);
+  CHECK(arena.peak() == 20 * kMiB);
   CHECK_THROWS_WITH(arena.allocate(kMiB), Catch::Contains("1 MiB more were asked for, 0 MiB are free"));
   arena.reset();
   CHECK(arena.capacity() == 20 * kMiB);

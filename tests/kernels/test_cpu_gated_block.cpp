@@ -7,8 +7,23 @@ namespace flowsmith::testing {
 namespace {
 
 constexpr GatedBlockShape kShapes[] = {
-    {3, 3, 5, 3, true},    {1, 31, 9, 4, false}, {3, 7, 7, 16, true},   {1, 28, 28, 32, true}, {1, 5, 31, 20, true},
-    {2, 14, 14, 48, true}, {3, 7, 7, 64, true},  {17, 3, 7, 32, false}, {1, 1, 1, 16, true},   {1, 9, 1, 48, false},
+    {3, 3, 5, 3, true},
+    {1, 31, 9, 4, false},
+    {3, 7, 7, 16, true},
+    {1, 28, 28, 32, true},
+    {1, 5, 31, 20, true},
+    {2, 14, 14, 48, true},
+    {3, 7, 7, 64, true},
+    {17, 3, 7, 32, false},
+    {1, 1, 1, 16, true},
+    {1, 9, 1, 48, false},
+    // Whole tiles of 2 x 2 pixels and whole vectors: Winograd's algorithm, with one tile, tiles that fill no group of
+    // pixels, several chunks, and a rest of vectors.
+    {1, 2, 2, 16, true},
+    {3, 4, 6, 32, false},
+    {1, 28, 28, 16, true},
+    {1, 10, 34, 80, true},
+    {9, 2, 58, 16, false},
 };
 
 /// Layer norm divides by the standard deviation of a pixel's channels and its gradient subtracts two means. Over 16
@@ -72,7 +87,7 @@ TEST_CASE("The Cpu gated block needs neither saved maps nor gradients that nobod
 }
 
 TEST_CASE("An image has the same bits alone and in a batch of the Cpu gated block") {
-  for (GatedBlockShape shape : {GatedBlockShape{3, 7, 7, 64, true}, {3, 5, 9, 20, false}}) {
+  for (GatedBlockShape shape : {GatedBlockShape{3, 7, 7, 64, true}, {3, 5, 9, 20, false}, {3, 6, 10, 32, true}}) {
     const BlockData data(shape);
     const Outputs batch = data.run(Cpu{}, GradMode::kOverwrite);
     shape.n = 1;

@@ -55,7 +55,9 @@ std::vector<double> losses(Flow& flow, int steps, std::size_t* graph_nodes = nul
   const auto stage = [&](int i) { step.stage(images.batch(), {noise(std::uint32_t(i))}); };
   stage(0);
   for (int i = 0; i < steps; ++i) {
-    result.push_back(step.run({.lr = 1e-3}, 1, [&] { stage(i + 1); }).bits_per_dim);
+    step.launch({.lr = 1e-3}, 1);
+    stage(i + 1);
+    result.push_back(step.finish().bits_per_dim);
   }
   if (graph_nodes != nullptr) *graph_nodes = step.graph_nodes();
   return result;
