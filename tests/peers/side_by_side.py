@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Flowsmith and PyTorch on the same machine, in turns, so that both meet the same weather.
 
-  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch 128] [--threads 2] [--rounds 7]
+  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch N] [--threads 2] [--rounds 7]
 
 Each round runs `flow-bench` once and then asks one waiting PyTorch process for the same work at the batch that
 flow-bench reports, with contiguous and with channels_last convolutions; only one side computes at a time. Prints a
-markdown table of medians over the rounds; the ratio is against the faster of the two PyTorch layouts.
+markdown table of medians over the rounds; the ratio is against the faster of the two PyTorch layouts. The share of the
+multiply-add peak, which flow-bench measures in between, counts the operations of plain convolutions.
 """
 import argparse
 import collections
@@ -27,8 +28,10 @@ def run_ours(options, model):
     """Results of one flow-bench run, by kind of work."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "ours.json"
-        command = [options.bin, "--filter", f"^({'|'.join(WORK)})/{model}$", "--batch", str(options.batch),
-                   "--threads", str(options.threads), "--repeats", "1", "--json", str(path)]
+        command = [options.bin, "--filter", f"^({'|'.join(WORK)})/{model}$", "--threads", str(options.threads),
+                   "--repeats", "1", "--json", str(path)]
+        if options.batch is not None:
+            command += ["--batch", str(options.batch)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
@@ -60,7 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default="build/bin/flow-bench")
     parser.add_argument("--model", nargs="+", default=list(torch_flows.MODELS), choices=torch_flows.MODELS)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, help="default: that of flow-bench, 128 in training and 64 otherwise")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--python", default=sys.executable, help="interpreter that has torch")
@@ -69,12 +72,14 @@ def main():
     server = pathlib.Path(__file__).with_name("bench_torch.py")
     process = subprocess.Popen([options.python, str(server), "--serve", "--threads", str(options.threads)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    ours, theirs, batch = collections.defaultdict(list), collections.defaultdict(list), {}
+    ours, theirs, peak = collections.defaultdict(list), collections.defaultdict(list), collections.defaultdict(list)
+    batch = {}
     for turn in range(options.rounds):
         print(f"round {turn + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for model in options.model:
             for what, row in run_ours(options, model).items():
                 ours[model, what].append(row["median_s"])
+                peak[model, what].append(row["share_of_peak"])
                 batch[model, what] = row["batch"]
             for what in WORK:
                 for layout in LAYOUTS:
@@ -84,12 +89,13 @@ def main():
     process.stdin.close()
     process.wait()
 
-    print("| model | what | batch | ours, ms | PyTorch, ms | PyTorch channels_last, ms | PyTorch / ours |")
-    print("|---|---|---|---|---|---|---|")
+    print("| model | what | batch | ours, ms | of peak | PyTorch, ms | PyTorch channels_last, ms | PyTorch / ours |")
+    print("|---|---|---|---|---|---|---|---|")
     for (model, what), seconds in ours.items():
         columns = [theirs[model, what, layout] for layout in LAYOUTS]
         ratio = min(map(statistics.median, columns)) / statistics.median(seconds)
         print(f"| {model} | {what} | {batch[model, what]} | {milliseconds(seconds)} | "
+              f"{statistics.median(peak[model, what]):.0%} | "
               f"{' | '.join(map(milliseconds, columns))} | {ratio:.2f} |")
 
 
