@@ -21,13 +21,13 @@ written to $OUT, or gpu_check_out/ if that is not set. Exit code 1 if a correctn
 
   --device DEVICE   cuda (default) or cuda:N; emulated rehearses all of it without a GPU, on less work
   --build FOLDER    default: build-gpu
-  --minutes N       for everything (default: 8)
+  --minutes N       for everything (default: 8; 20 if emulated)
 TEXT
 }
 
 fail() { echo "gpu_check: $*" >&2; exit 2; }
 
-build=build-gpu device=cuda quick=0 pack=0 minutes=8
+build=build-gpu device=cuda quick=0 pack=0 minutes=
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=1 ;;
@@ -41,13 +41,14 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[[ $minutes =~ ^[1-9][0-9]*$ ]] || fail "--minutes must be a whole number, 1 or more"
+[[ -z $minutes || $minutes =~ ^[1-9][0-9]*$ ]] || fail "--minutes must be a whole number, 1 or more"
 case $device in
   cuda) on_gpu=1 ;;
   cuda:*) on_gpu=1 CUDA_VISIBLE_DEVICES=${device#cuda:} device=cuda ;;
   emulated) on_gpu=0 ;;
   *) fail "unknown device '$device': choose cuda, cuda:N or emulated" ;;
 esac
+[ -n "$minutes" ] || minutes=$((on_gpu ? 8 : 20))
 [ -z "${CUDA_VISIBLE_DEVICES:-}" ] || export CUDA_VISIBLE_DEVICES
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." || fail "cannot find the repository"
 root=$PWD
@@ -163,6 +164,7 @@ step() {
   current=$1
   log=$out/$kind.log
   shift 3
+  [ $on_gpu -eq 1 ] || limit=$((4 * limit))  # the emulator is slow, and so are busy machines
   left=$((begun + 60 * minutes - SECONDS))
   [ "$kind" != sanitizers ] || left=$((left - 20 * minutes))
   step_end=$((SECONDS + (limit < left ? limit : left)))
@@ -209,7 +211,7 @@ has_numpy=0 has_torch=0
 if [ $on_gpu -eq 1 ]; then
   data=mnist train=(--model multiscale) steps=200 snapshot=0.15
 else
-  data=$work/tiny train=(--model simple --batch-size 10) steps=4 snapshot=0.01
+  data=$work/tiny train=(--model simple --batch-size 10) steps=5 snapshot=0.01
   [ $has_numpy -eq 1 ] || fail "a rehearsal needs a python3 with numpy: set PYTHON to one"
   "$python" tests/peers/tiny_dataset.py "$data"
 fi
@@ -287,8 +289,8 @@ train_killed() {
   "${ours[@]}" "$bin/flow-train" --device "$device" --data "$data" "${train[@]}" --max-steps "$steps" \
     --out "$work/killed" --snapshot-seconds "$snapshot" >>"$log" 2>&1 &
   child=$!
-  # Half the steps and the header; by then there are checkpoints.
-  while [ "$(rows_of killed)" -le $((steps / 2)) ] && [ $SECONDS -lt $step_end ] && kill -0 "$child" 2>/dev/null; do
+  # Three quarters of the steps and the header; by then there are checkpoints.
+  while [ "$(rows_of killed)" -le $((steps * 3 / 4)) ] && [ $SECONDS -lt $step_end ] && kill -0 "$child" 2>/dev/null; do
     sleep 0.02
   done
   kill -9 "$child" 2>/dev/null
@@ -433,7 +435,7 @@ step "gradcheck" correctness 60 run_gradcheck
 step "parity with PyTorch's fixtures" correctness 90 check_parity fp32
 step "training, twice" correctness 90 train_twice
 step "training, without a graph" correctness 60 train_without_graph
-step "training, killed and resumed" correctness $((on_gpu ? 60 : 180)) train_killed
+step "training, killed and resumed" correctness 60 train_killed
 step "encode and decode" correctness 30 round_trip
 if [ $quick -eq 0 ]; then
   for tool in memcheck racecheck initcheck; do
