@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "data/idx.h"
+#include "data/shipped.h"
 #include "engine/error.h"
 #include "engine/file.h"
 #include "kernels/noise.h"
@@ -97,15 +98,7 @@ std::string find_dataset(const std::string& folder_or_name) {
   const bool bare = !folder_or_name.empty() && folder_or_name.find('/') == std::string::npos && folder_or_name != "." &&
                     folder_or_name != "..";
   if (bare) {
-    const fs::path below = fs::path("data") / folder_or_name;
-    if (is_folder(below)) return below.string();
-    std::error_code ignored;
-    fs::path place = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-    while (!place.empty()) {
-      if (is_folder(place / below)) return (place / below).string();
-      if (place == place.parent_path()) break;
-      place = place.parent_path();
-    }
+    if (const auto shipped = find_shipped(folder_or_name); shipped && is_folder(*shipped)) return *shipped;
   }
   if (is_folder(folder_or_name)) return folder_or_name;
   std::error_code ignored;

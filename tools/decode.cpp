@@ -3,6 +3,7 @@
 #include "models/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -10,10 +11,10 @@ namespace {
 constexpr int kPiece = 64;
 
 int decode(const cxxopts::ParseResult& options) {
-  for (const char* const name : {"weights", "latents", "out"}) {
+  for (const char* const name : {"latents", "out"}) {
     if (options.count(name) == 0) throw Error("--" + std::string(name) + " is missing: name a file");
   }
-  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
+  Flow flow = Flow::load(weights_from(options), device_from(options));
   const std::string path = options["latents"].as<std::string>();
   const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
   const std::string out = options["out"].as<std::string>();
@@ -43,9 +44,10 @@ int decode(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow decode", "Turns the latents of flow encode back into the same images.\n");
+  const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file that made the latents", cxxopts::value<std::string>())
+      ("weights", "Weight file that made the latents" + default_weights, cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
       ("out", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>());
   // clang-format on

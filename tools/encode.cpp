@@ -6,6 +6,7 @@
 #include "models/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -44,10 +45,9 @@ Images images_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) 
 }
 
 int encode(const cxxopts::ParseResult& options) {
-  if (options.count("weights") == 0) throw Error("--weights is missing: name a weight file");
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
   if (options.count("images") > 0 && options.count("split") > 0) throw Error("give --images or --split, not both");
-  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
+  Flow flow = Flow::load(weights_from(options), device_from(options));
   const Images images = options.count("images") > 0 ? images_of_array(options["images"].as<std::string>(), flow)
                                                     : images_of_dataset(options, flow);
   const std::string out = options["out"].as<std::string>();
@@ -78,9 +78,10 @@ int encode(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   cxxopts::Options options("flow encode",
                            "Turns images into all latents of a flow; flow decode gives back the same images.\n");
+  const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file", cxxopts::value<std::string>())
+      ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
       ("images", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
       ("data", "Folder of IDX files, or a name below data/", cxxopts::value<std::string>()->default_value("mnist"))

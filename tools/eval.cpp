@@ -4,6 +4,7 @@
 #include "models/evaluation.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -75,8 +76,8 @@ void write_json(const std::string& path, const std::vector<Row>& rows, const std
 }
 
 int eval(const cxxopts::ParseResult& options) {
-  if (options.count("weights") == 0) throw Error("--weights is missing: name one or more weight files");
-  const auto weights = options["weights"].as<std::vector<std::string>>();
+  const auto weights = options.count("weights") > 0 ? options["weights"].as<std::vector<std::string>>()
+                                                    : std::vector{shipped_weights()};
   const std::string split = options["split"].as<std::string>();
   const int samples = options["importance-samples"].as<int>();
   if (samples < 1) throw Error("--importance-samples must be 1 or more");
@@ -100,9 +101,10 @@ int eval(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow eval", "Scores images under trained flows: bits per dimension, times, parameters.\n");
+  const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file; give several times, or separated by commas, for a table",
+      ("weights", "Weight file; give several times, or separated by commas, for a table" + default_weights,
        cxxopts::value<std::vector<std::string>>())
       ("data", "Folder of IDX files, or a name below data/", cxxopts::value<std::string>()->default_value("mnist"))
       ("split", "test, val or train", cxxopts::value<std::string>()->default_value("test"))

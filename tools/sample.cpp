@@ -4,6 +4,7 @@
 #include "models/flow.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -12,11 +13,9 @@ constexpr int kMostSamples = 1'000'000;
 constexpr int kPiece = 64;
 
 int sample(const cxxopts::ParseResult& options) {
-  if (options.count("weights") == 0)
-    throw Error("--weights is missing: name a weight file, e.g. best.safetensors of a run");
   const int count = options["n"].as<int>();
   if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
-  Flow flow = Flow::load(options["weights"].as<std::string>(), device_from(options));
+  Flow flow = Flow::load(weights_from(options), device_from(options));
   SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
                       .temperature = options["temperature"].as<Real>().value};
   const MapShape shape = flow.image_shape(count);
@@ -55,9 +54,10 @@ int sample(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   using flowsmith::Real;
   cxxopts::Options options("flow sample", "Draws images from a trained flow.\n");
+  const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file", cxxopts::value<std::string>())
+      ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
       ("n", "Number of samples", cxxopts::value<int>()->default_value("64"))
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("temperature", "Standard deviation of the latents", cxxopts::value<Real>()->default_value("1.0"))

@@ -48,6 +48,7 @@ std::string png_size(const std::string& bytes) {
 TEST_CASE("every tool shows its options with their defaults", "[cli]") {
   const Workplace place;
   const std::string file;  // the value of options that name a file: there is no default
+  const std::string shipped = "the multiscale flow of the repository";
   const std::map<std::string, std::map<std::string, std::string>> expected{
       {"train",
        {{"--model", "multiscale"},
@@ -72,7 +73,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--couplings", "8"},
         {"--recompute", "off"}}},
       {"eval",
-       {{"--weights", file},
+       {{"--weights", shipped},
         {"--data", "mnist"},
         {"--split", "test"},
         {"--limit", "-1"},
@@ -87,7 +88,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"},
         {"--json", "\"\""}}},
       {"sample",
-       {{"--weights", file},
+       {{"--weights", shipped},
         {"-n", "64"},
         {"--seed", "42"},
         {"--temperature", "1.0"},
@@ -101,7 +102,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--no-graph", "off"},
         {"--device", "auto"}}},
       {"encode",
-       {{"--weights", file},
+       {{"--weights", shipped},
         {"--images", file},
         {"--split", "test"},
         {"--data", "mnist"},
@@ -115,7 +116,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"},
         {"--out", file}}},
       {"decode",
-       {{"--weights", file},
+       {{"--weights", shipped},
         {"--latents", file},
         {"--threads", "0"},
         {"--nets", "fp32"},
@@ -260,6 +261,25 @@ TEST_CASE("sample writes a picture and an array", "[cli]") {
   const std::vector<std::uint8_t> last = flow.sample({.count = 1, .seed = 7, .first = 65});
   CHECK(std::ranges::equal(many.as<std::uint8_t>().last(last.size()), last));
   CHECK(contents_of(place.dir().path()).size() == 4);
+}
+
+TEST_CASE("without --weights the tools take those that come with the program", "[cli]") {
+  const Workplace place;
+  place.output_of("sample", {"-n", "1", "--npy", "s.npy", "--out", ""});  // found from where the program lies
+  CHECK(read_npy(place.path("s.npy")).shape == std::vector<std::int64_t>{1, 28, 28});
+
+  // Those below the current folder come first.
+  const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {6, 6, 8, 4}));
+  std::filesystem::create_directories(place.path("data/weights"));
+  place.write_weights("data/weights/multiscale.safetensors");
+  CHECK_THAT(place.output_of("sample", {"-n", "1", "--npy", "s.npy", "--out", ""}),
+             Contains("weights: data/weights/multiscale.safetensors"));
+  CHECK(read_npy(place.path("s.npy")).shape == std::vector<std::int64_t>{1, 8, 4});
+  CHECK_THAT(place.output_of("eval", {"--data", "tiny", "--importance-samples", "1"}),
+             Contains("data/weights/multiscale.safetensors"));
+  place.output_of("encode", {"--data", "tiny", "--out", "z.safetensors"});
+  place.output_of("decode", {"--latents", "z.safetensors", "--out", "x.npy"});
+  CHECK(std::ranges::equal(read_npy(place.path("x.npy")).as<std::uint8_t>(), dataset.test.images));
 }
 
 TEST_CASE("decode gives back what encode was given", "[cli]") {

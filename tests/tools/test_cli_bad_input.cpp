@@ -131,9 +131,16 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
 
 TEST_CASE("options that a tool cannot do without are asked for", "[cli]") {
   const Stage stage;
-  for (const std::string tool : {"eval", "sample", "encode", "decode"}) {
-    CHECK_THAT(stage.refusal_of(tool, {}), Contains("--weights is missing"));
-  }
+  const auto refusal_of_copy = [&](const std::string& tool, const Arguments& arguments) {  // no data/ lies around it
+    const std::string program = stage.path("flow-" + tool);
+    std::filesystem::copy_file(Stage::command(tool, {})[0], program);
+    return stage.refusal_of_command(Arguments{program} + arguments, "flow " + tool + ": ");
+  };
+  const auto no_weights = Contains("--weights is missing, and there is no data/weights/multiscale.safetensors");
+  CHECK_THAT(refusal_of_copy("eval", {}), no_weights);
+  CHECK_THAT(refusal_of_copy("sample", {}), no_weights);
+  CHECK_THAT(refusal_of_copy("encode", {"--out", "new"}), no_weights);
+  CHECK_THAT(refusal_of_copy("decode", {"--latents", "z", "--out", "new"}), no_weights);
   CHECK_THAT(stage.refusal_of("encode", kWeights), Contains("--out is missing"));
   CHECK_THAT(stage.refusal_of("decode", kWeights), Contains("--latents is missing"));
   CHECK_THAT(stage.refusal_of("decode", kWeights + Arguments{"--latents", "z"}), Contains("--out is missing"));

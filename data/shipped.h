@@ -1,0 +1,13 @@
+// Files that come with the program: the folder data/ of the repository.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace flowsmith {
+
+/// The path of data/NAME, a file or a folder, looked for below the current folder, then below each folder from the
+/// program's own upwards. Nothing if it is in none of them.
+std::optional<std::string> find_shipped(const std::string& name);
+
+}  // namespace flowsmith
