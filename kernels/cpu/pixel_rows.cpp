@@ -129,6 +129,7 @@ void layer_norm_loop(float* y, const float* x, const float* gamma, const float* 
   for (std::size_t first = 0; first < pixels; first += kNormPixels, y += kNormPixels * c, x += kNormPixels * c) {
     const int group = int(HWY_MIN(std::size_t(kNormPixels), pixels - first));
     Vector sums[kNormPixels], squares[kNormPixels];
+#pragma GCC unroll 4
     for (int p = 0; p < kNormPixels; ++p) {
       sums[p] = squares[p] = hn::Zero(d);
       if (p >= group) continue;
@@ -158,6 +159,7 @@ void layer_norm_gradient_loop(Grad<float> dx, float* dgamma, float* dbeta, const
   for (std::size_t first = 0; first < pixels; first += kNormPixels, dy += kNormPixels * c, x += kNormPixels * c) {
     const int group = int(HWY_MIN(std::size_t(kNormPixels), pixels - first));
     Vector sums[kNormPixels], squares[kNormPixels], gradients[kNormPixels], products[kNormPixels];
+#pragma GCC unroll 4
     for (int p = 0; p < kNormPixels; ++p) {
       sums[p] = squares[p] = gradients[p] = products[p] = hn::Zero(d);
       if (p >= group) continue;
