@@ -115,7 +115,9 @@ int set_thread_count(int threads) {
     throw Error("cannot run " + std::to_string(threads) + " threads: choose 1 to 4096, or 0 for one per core");
   }
   omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
-  return omp_get_max_threads();
+  return thread_count();
 }
+
+int thread_count() { return omp_get_max_threads(); }
 
 }  // namespace flowsmith

@@ -39,5 +39,7 @@ void set_cpu_stream(Cpu stream);
 
 /// Threads that the kernels of Device::kCpu use from now on; 0 means one per core. Returns the number.
 int set_thread_count(int threads);
+/// Threads that they use now.
+int thread_count();
 
 }  // namespace flowsmith

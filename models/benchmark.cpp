@@ -72,62 +72,92 @@ void with_fp32(const std::function<void()>& work) {
   set_cpu_stream(before);
 }
 
-void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, ModelSpec spec) {
+/// Runs `work` on one thread.
+void with_one_thread(const std::function<void()>& work) {
+  const int before = thread_count();
+  set_thread_count(1);
+  work();
+  set_thread_count(before);
+}
+
+/// `benchmark` under a longer name, each run of which goes through `wrap`.
+Benchmark wrapped(Benchmark benchmark, const std::string& suffix,
+                  const std::function<void(const std::function<void()>&)>& wrap) {
+  benchmark.name += suffix;
+  benchmark.prepare = [wrap, prepare = benchmark.prepare] {
+    PreparedRun prepared = prepare();
+    prepared.run = [wrap, run = prepared.run] { wrap(run); };
+    return prepared;
+  };
+  return benchmark;
+}
+
+/// `call` on a flow of `spec`, in the group of `model`.
+Benchmark model_benchmark(const std::string& name, const ModelSpec& spec, Device device, int batch, double flops,
+                          bool recompute, void (*call)(ModelState&), std::size_t (*graph_nodes)(const ModelState&)) {
   const std::string model = architecture_name(spec.architecture);
+  return {name, model, model, batch, flops * batch, 0, [=] {
+            const auto state = std::make_shared<ModelState>(spec, device, batch, recompute);
+            return PreparedRun{[=] { call(*state); }, 1, [=] { return graph_nodes(*state); }};
+          }};
+}
+
+/// The two gradients of a convolution cost what it costs itself. The first one's gradient for its input is counted
+/// although nobody asks for it: under 0.1 % of the whole. Recomputing is a second forward pass.
+Benchmark training_benchmark(const std::string& name, const ModelSpec& spec, Device device, int batch, bool recompute) {
+  const double flops = (recompute ? 4 : 3) * forward_flops(Flow(spec), true);
+  return model_benchmark(
+      name, spec, device, batch, flops, recompute,
+      [](ModelState& s) {
+        // As in training: a GPU always has the next step, and the batch after that one is on its way.
+        const auto launch = [&] {
+          s.step.launch({}, 1.0);
+          s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+        };
+        if (s.step.adam().step_count() == 0) s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+        if (s.step.under_way() == 0) launch();
+        if (!is_host(s.flow.device())) launch();
+        s.step.finish();
+      },
+      [](const ModelState& s) { return s.step.graph_nodes(); });
+}
+
+void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, const ModelSpec& spec) {
+  const auto add = [&](const Benchmark& benchmark) {
+    list.push_back(benchmark);
+    if (options.fp32) list.push_back(wrapped(benchmark, kFp32Suffix, with_fp32));
+  };
+  const auto training = [&](const std::string& name, const ModelSpec& of, int batch, bool recompute) {
+    return training_benchmark(name, of, options.device, batch, recompute);
+  };
+  const Benchmark step = training("train_step", spec, options.batch, false);
+  add(step);
+  if (options.cudnn) {
+    list.push_back(wrapped(step, kCudnnSuffix, [device = options.device](const std::function<void()>& run) {
+      with_conv_algorithm(device, ConvAlgorithm::kCudnn, run);
+    }));
+  }
+  if (options.recompute) add(training(kRecompute, spec, options.batch, true));
+  if (options.growth) {
+    ModelSpec deeper = spec, larger = spec;
+    deeper.couplings *= 2;
+    larger.height *= 2, larger.width *= 2;
+    add(training("train_step_2x_batch", spec, 2 * options.batch, false));
+    add(training("train_step_2x_couplings", deeper, options.batch, false));
+    add(training("train_step_2x_side", larger, options.batch, false));
+    if (is_host(options.device)) add(wrapped(step, kOneThreadSuffix, with_one_thread));
+  }
   const Flow flow(spec);
-  const auto add = [&](const std::string& name, int batch, double flops, void (*call)(ModelState&),
-                       std::size_t (*graph_nodes)(const ModelState&)) {
-    const auto prepare = [spec, device = options.device, batch, call, graph_nodes, recompute = name == kRecompute] {
-      const auto state = std::make_shared<ModelState>(spec, device, batch, recompute);
-      return PreparedRun{[state, call] { call(*state); }, 1, [state, graph_nodes] { return graph_nodes(*state); }};
-    };
-    list.push_back({name, model, model, batch, flops * batch, 0, prepare});
-    if (options.fp32) {
-      const auto prepare_fp32 = [prepare] {
-        PreparedRun prepared = prepare();
-        prepared.run = [run = prepared.run] { with_fp32(run); };
-        return prepared;
-      };
-      list.push_back({name + kFp32Suffix, model, model, batch, flops * batch, 0, prepare_fp32});
-    }
-    if (!options.cudnn || name != "train_step") return;
-    const auto prepare_cudnn = [prepare, device = options.device] {
-      PreparedRun prepared = prepare();
-      prepared.run = [device, run = prepared.run] { with_conv_algorithm(device, ConvAlgorithm::kCudnn, run); };
-      return prepared;
-    };
-    list.push_back({name + kCudnnSuffix, model, model, batch, flops * batch, 0, prepare_cudnn});
-  };
-  // The two gradients of a convolution cost what it costs itself. The first one's gradient for its input is counted
-  // although nobody asks for it: under 0.1 % of the whole. Recomputing is a second forward pass.
-  const auto add_training = [&](const std::string& name, int passes) {
-    add(
-        name, options.batch, passes * forward_flops(flow, true),
-        [](ModelState& s) {
-          // As in training: a GPU always has the next step, and the batch after that one is on its way.
-          const auto launch = [&] {
-            s.step.launch({}, 1.0);
-            s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
-          };
-          if (s.step.adam().step_count() == 0) s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
-          if (s.step.under_way() == 0) launch();
-          if (!is_host(s.flow.device())) launch();
-          s.step.finish();
-        },
-        [](const ModelState& s) { return s.step.graph_nodes(); });
-  };
-  add_training("train_step", 3);
-  if (options.recompute) add_training(kRecompute, 4);
-  add(
-      "score", options.inference_batch, forward_flops(flow, true),
+  add(model_benchmark(
+      "score", spec, options.device, options.inference_batch, forward_flops(flow, true), false,
       [](ModelState& s) {
         s.flow.log_prob(s.images.batch(), {{1, NoisePurpose::kScoring, 0}});
       },
-      [](const ModelState& s) { return s.flow.scoring_graph_nodes(); });
-  add(
-      "sample", options.inference_batch, forward_flops(flow, false),
+      [](const ModelState& s) { return s.flow.scoring_graph_nodes(); }));
+  add(model_benchmark(
+      "sample", spec, options.device, options.inference_batch, forward_flops(flow, false), false,
       [](ModelState& s) { s.flow.sample({.count = s.images.batch().n}); },
-      [](const ModelState& s) { return s.flow.decoding_graph_nodes(); });
+      [](const ModelState& s) { return s.flow.decoding_graph_nodes(); }));
 }
 
 /// Seconds of one of `runs` runs.
@@ -219,7 +249,7 @@ BenchmarkResult summarise(const Benchmark& benchmark, const BenchmarkOptions& op
   result.model = benchmark.model;
   result.device = device_name(options.device);
   result.batch = benchmark.batch;
-  result.threads = threads;
+  result.threads = benchmark.on_one_thread() ? 1 : threads;
   result.median_s = median(seconds);
   const auto [least, most] = std::minmax_element(seconds.begin(), seconds.end());
   result.min_s = *least;
@@ -227,7 +257,8 @@ BenchmarkResult summarise(const Benchmark& benchmark, const BenchmarkOptions& op
   if (benchmark.flops > 0) {
     result.gflop_per_s = benchmark.flops / result.median_s / 1e9;
     const NetPrecision precision = benchmark.in_fp32() ? NetPrecision::kFp32 : options.precision;
-    result.share_of_peak = *result.gflop_per_s / ceilings.gflop_per_s(precision);
+    // The ceiling is that of all threads.
+    if (result.threads == threads) result.share_of_peak = *result.gflop_per_s / ceilings.gflop_per_s(precision);
   }
   if (benchmark.bytes > 0) {
     result.gb_per_s = benchmark.bytes / result.median_s / 1e9;

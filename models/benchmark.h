@@ -20,12 +20,15 @@ namespace flowsmith {
 inline constexpr const char* kCudnnSuffix = "_cudnn";
 /// Ends the name of what the host computes in fp32, beside networks in bf16.
 inline constexpr const char* kFp32Suffix = "_fp32";
+/// Ends the name of what is measured on one thread, beside the same on all of them.
+inline constexpr const char* kOneThreadSuffix = "_1_thread";
 
 struct BenchmarkOptions {
   Edition edition = Edition::k2024;
   Device device = Device::kCpu;
   NetPrecision precision = NetPrecision::kFp32;  ///< of the networks: which ceiling is theirs
   bool recompute = false;                        ///< training steps with recompute too (TrainingStep)
+  bool growth = false;                           ///< training steps of twice the size, and on one thread, too
   bool cudnn = false;                            ///< everything with convolutions by cuDNN too (ConvAlgorithm)
   bool fp32 = false;                             ///< on the host: everything with convolutions in fp32 too
   int batch = 128;                               ///< of training steps and kernels
@@ -54,6 +57,7 @@ struct Benchmark {
 
   bool by_cudnn() const { return name.ends_with(kCudnnSuffix); }
   bool in_fp32() const { return name.ends_with(kFp32Suffix); }
+  bool on_one_thread() const { return name.ends_with(kOneThreadSuffix); }
   std::string full_name() const { return name + "/" + model; }
 };
 
@@ -62,8 +66,10 @@ struct Benchmark {
 double forward_flops(const Flow& flow, bool with_dequantization);
 
 /// train_step, score and sample of every model, then the kernels. With options.recompute train_step_recompute too. With
-/// options.cudnn what has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling;
-/// with options.fp32 by the same in fp32.
+/// options.growth train_step_2x_batch, _2x_couplings and _2x_side (images twice as high and wide), which reach the
+/// GFLOP/s of train_step if time grows as the work does, and on the host train_step_1_thread. With options.cudnn what
+/// has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling; with options.fp32 by
+/// the same in fp32.
 std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
 
 /// Takes what cuDNN would compute out of a list unless its libraries can be had on this device.

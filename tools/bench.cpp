@@ -91,6 +91,7 @@ int bench(const cxxopts::ParseResult& options) {
   if (options.count("batch") > 0) which.inference_batch = which.batch;
   if (which.batch < 1) throw Error("--batch must be 1 or more");
   which.recompute = options["recompute"].as<bool>();
+  which.growth = options["growth"].as<bool>();
   const int repeats = options["repeats"].as<int>();
   if (repeats < 1) throw Error("--repeats must be 1 or more");
   // The reference kernels run on one thread, and so does the peak that they are held against.
@@ -136,6 +137,9 @@ int main(int argc, char** argv) {
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
       ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
+      ("growth", "Training steps of twice the batch, couplings and side, and on one thread, too: how time grows with\n"
+       "the work (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on

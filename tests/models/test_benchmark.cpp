@@ -69,6 +69,42 @@ TEST_CASE("benchmarks have names of their own, the batch asked for, and operatio
   CHECK(select_benchmarks(list, "adam/simple").front().bytes == 4 * 8 * 556312.0);
 }
 
+TEST_CASE("training steps of twice the size count the work of that size") {
+  BenchmarkOptions options;
+  options.batch = 6;
+  const std::vector<Benchmark> list = list_benchmarks(options);
+  options.growth = true;
+  const std::vector<Benchmark> more = list_benchmarks(options);
+  CHECK(more.size() == list.size() + 3 * 4);
+  const auto flops = [&](const std::string& name) { return select_benchmarks(more, "^" + name + "$").front().flops; };
+  const double one = flops("train_step/simple");
+  CHECK(flops("train_step_2x_batch/simple") == 2 * one);
+  CHECK(flops("train_step_2x_couplings/simple") == 2 * one);  // it has nothing but couplings
+  CHECK(flops("train_step_2x_side/simple") == 4 * one);
+  CHECK(flops("train_step_1_thread/simple") == one);
+  CHECK(select_benchmarks(more, "2x_batch/multiscale").front().batch == 12);
+  options.device = Device::kEmulated;  // its threads are its own affair
+  CHECK(list_benchmarks(options).size() == list.size() + 3 * 3);
+}
+
+TEST_CASE("a run on one thread leaves the other threads as they were") {
+  BenchmarkOptions options;
+  options.batch = 1;
+  options.growth = true;
+  const int before = thread_count();
+  set_thread_count(2);
+  const BenchmarkReport report =
+      run_benchmarks(select_benchmarks(list_benchmarks(options), "^train_step(_1_thread)?/multiscale"), options, 1, 2,
+                     [](const std::string&, std::optional<double>) {});
+  CHECK(thread_count() == 2);
+  set_thread_count(before);
+  REQUIRE(report.results.size() == 2);
+  CHECK(report.results[0].threads == 2);
+  CHECK(report.results[0].share_of_peak);
+  CHECK(report.results[1].threads == 1);
+  CHECK_FALSE(report.results[1].share_of_peak);  // that of two threads is no ceiling of one
+}
+
 TEST_CASE("what cuDNN computes stands behind its twin, and is left out where there is no cuDNN") {
   BenchmarkOptions options;
   options.device = Device::kEmulated;

@@ -152,6 +152,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--edition", "2024"},
         {"--device", "cpu"},
         {"--recompute", "off"},
+        {"--growth", "off"},
         {"--json", "\"\""}}}};
   for (const std::string& tool : kAllTools) {
     INFO(tool);
