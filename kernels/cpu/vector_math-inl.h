@@ -54,23 +54,17 @@ HWY_INLINE Vector keep_first(Vector v, Index count) {
   return hn::IfThenElseZero(hn::FirstN(Floats(), std::size_t(count)), v);
 }
 
-/// x, but not below `low` and not above `high`; not a number stays that: on x86 Min and Max give their second argument
-/// if either is none.
+/// Min and Max of x86 give their second argument if either is not a number.
+inline constexpr bool kBoundsKeepNan = HWY_TARGET <= HWY_SSSE3;
+
+/// x, but not below `low` and not above `high`; not a number stays that.
 HWY_INLINE Vector at_least(Vector x, float low) {
   const Vector bound = hn::Set(Floats(), low);
-#if HWY_ARCH_X86
-  return hn::Max(bound, x);
-#else
-  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
-#endif
+  return kBoundsKeepNan ? hn::Max(bound, x) : hn::IfThenElse(hn::Lt(x, bound), bound, x);
 }
 HWY_INLINE Vector at_most(Vector x, float high) {
   const Vector bound = hn::Set(Floats(), high);
-#if HWY_ARCH_X86
-  return hn::Min(bound, x);
-#else
-  return hn::IfThenElse(hn::Gt(x, bound), bound, x);
-#endif
+  return kBoundsKeepNan ? hn::Min(bound, x) : hn::IfThenElse(hn::Gt(x, bound), bound, x);
 }
 
 /// e^x = scale * (1 + fraction).
