@@ -1,5 +1,3 @@
-#include "kernels/conv.h"
-
 #include "autograd/ops.h"
 
 namespace flowsmith {
@@ -24,12 +22,12 @@ struct ConvNode {
 
 }  // namespace
 
-Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu) {
+Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask, ConvMask y_mask) {
   const MapShape in = tape.value(x).map();
   const DType dtype = tape.value(x).dtype();
   const Shape w = tape.value(weight).shape();
   require(w.rank() == 4 && w[0] == w[1] && (w[0] == 1 || w[0] == 3), "a convolution window is 1x1 or 3x3");
-  const ConvShape shape{in.n, in.h, in.w, w[2], w[3], w[0], concat_elu};
+  const ConvShape shape{in.n, in.h, in.w, w[2], w[3], w[0], concat_elu, x_mask, y_mask};
   require(shape.x_channels() == in.c && shape.c_in == in.c * (concat_elu ? 2 : 1),
           "a convolution's weight and input differ in their number of channels");
   require_tensor(tape.value(bias), dtype, Shape{shape.c_out}, "a convolution's bias");

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "autograd/tape.h"
+#include "kernels/conv.h"
 #include "kernels/mask.h"
 
 namespace flowsmith {
@@ -41,8 +42,9 @@ void coupling_inverse(Tape& tape, Var z_out, Var st, Var scaling_factor, Mask ma
 void rebuild_coupling(Tape& tape, Var z_out, Var z, Var st, Var scaling_factor, Var logdet, Mask mask);
 
 // autograd/conv.cpp
-/// weight [k][k][c_in][c_out] with k = 1 or 3; with concat_elu, c_in is twice the channels of x.
-Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu);
+/// weight [k][k][c_in][c_out] with k = 1 or 3; with concat_elu, c_in is twice the channels of x. The masks say what of
+/// x and y may be left out (kernels/conv.h).
+Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask = {}, ConvMask y_mask = {});
 
 // autograd/gated_block.cpp
 struct GatedBlockVars {

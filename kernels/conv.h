@@ -5,9 +5,15 @@
 //   a = x, or a = concat(elu(x), elu(-x)) along the channels (kernels/activation.h)
 #pragma once
 
-#include "kernels/types.h"
+#include "kernels/mask.h"
 
 namespace flowsmith {
+
+/// What a coupling's mask says about a map.
+struct ConvMask {
+  Mask mask;
+  int channels = 0;  ///< the mask's own; 0: nothing is known
+};
 
 struct ConvShape {
   int n = 0, h = 0, w = 0;  ///< images, rows, columns of input and output
@@ -15,6 +21,9 @@ struct ConvShape {
   int c_out = 0;
   int kernel = 3;  ///< 1 or 3
   bool concat_elu = false;
+  /// What a kernel may leave out: nothing else of its result depends on these, and what it leaves out of y or dx is 0.
+  ConvMask x_mask = {};  ///< x is 0 where mask = 0; there, and in channels behind the mask's, nobody reads dx
+  ConvMask y_mask = {};  ///< nobody reads y where the mask, repeated over all channels, is 1; there dy is 0
 
   int x_channels() const { return concat_elu ? c_in / 2 : c_in; }
   MapShape x() const { return {n, h, w, x_channels()}; }

@@ -20,7 +20,7 @@ struct CouplingLayer::Rebuild {
     tape.backward_through([&] {
       const FlowPass pass{tape, parameters, network_type, logdet, {}, false};
       const Mask mask = layer->options_.mask;
-      const Var st = layer->network_(pass, conditioner_input(tape, x, image, mask, network_type));
+      const Var st = layer->network_(pass, conditioner_input(tape, x, image, mask, network_type), mask);
       rebuild_coupling(tape, z, x, st, parameters[layer->scaling_factor_], logdet, mask);
     });
   }
@@ -30,8 +30,8 @@ CouplingLayer::CouplingLayer(Parameters& parameters, const std::string& prefix, 
     : prefix_(prefix),
       options_(options),
       scaling_factor_(parameters.add(prefix + "scaling_factor", {options.channels}, ParameterLayout::kPlain, {0, 0})),
-      network_(parameters, prefix + "network.", options.channels + options.image_channels, options.hidden,
-               2 * options.channels, options.edition) {}
+      network_(parameters, prefix + "network.", options.channels, options.image_channels, options.hidden,
+               options.edition) {}
 
 Var CouplingLayer::forward(FlowPass& pass, Var x, Tensor image) const {
   Tape& tape = pass.tape;
@@ -54,14 +54,14 @@ Var CouplingLayer::forward(FlowPass& pass, Var x, Tensor image) const {
 Var CouplingLayer::transform(FlowPass& pass, Var x, Tensor image) const {
   const TapeScope scope(pass.tape);
   const Var input = conditioner_input(pass.tape, x, image, options_.mask, pass.network_type);
-  const Var st = network_(pass, input);
+  const Var st = network_(pass, input, options_.mask);
   return coupling(pass.tape, x, st, pass.parameters[scaling_factor_], pass.logdet, options_.mask);
 }
 
 Var CouplingLayer::inverse(FlowPass& pass, Var z) const {
   const TapeScope scope(pass.tape);
   const Var input = conditioner_input(pass.tape, z, Tensor{}, options_.mask, pass.network_type);
-  coupling_inverse(pass.tape, z, network_(pass, input), pass.parameters[scaling_factor_], options_.mask);
+  coupling_inverse(pass.tape, z, network_(pass, input, options_.mask), pass.parameters[scaling_factor_], options_.mask);
   return z;
 }
 

@@ -279,21 +279,27 @@ void add_adam(KernelList& list) {
 
 void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOptions& options) {
   KernelList list(benchmarks, options);
-  // The conditioners of the models: their hidden maps, and the channels of their input and output.
+  // The conditioners of the models: their hidden maps, the channels of z and of the image beside it, and the mask.
   struct Network {
     MapShape hidden;
-    int c_in, c_out;
+    int channels, image_channels;
+    MaskKind mask;
   };
   const int n = options.batch;
-  const Network networks[] = {{{n, 28, 28, 16}, 2, 2},  // variational dequantization
-                              {{n, 28, 28, 32}, 1, 2},
-                              {{n, 14, 14, 48}, 4, 8},
-                              {{n, 7, 7, 64}, 8, 16}};
+  const Network networks[] = {{{n, 28, 28, 16}, 1, 1, MaskKind::kCheckerboard},  // variational dequantization
+                              {{n, 28, 28, 32}, 1, 0, MaskKind::kCheckerboard},
+                              {{n, 14, 14, 48}, 4, 0, MaskKind::kChannel},
+                              {{n, 7, 7, 64}, 8, 0, MaskKind::kChannel}};
   const bool concat_elu = options.edition == Edition::k2024;
-  for (const auto& [map, c_in, c_out] : networks) add_gated_block(list, {map.n, map.h, map.w, map.c, concat_elu});
-  for (const auto& [map, c_in, c_out] : networks) {
-    add_conv(list, "conv3x3_first", map_name(map), {map.n, map.h, map.w, c_in, map.c, 3, false});
-    add_conv(list, "conv3x3_last", map_name(map), {map.n, map.h, map.w, 2 * map.c, c_out, 3, true});
+  for (const Network& network : networks) {
+    const MapShape& map = network.hidden;
+    add_gated_block(list, {map.n, map.h, map.w, map.c, concat_elu});
+  }
+  for (const auto& [map, channels, image_channels, kind] : networks) {
+    const ConvMask z{{kind, false}, channels};
+    add_conv(list, "conv3x3_first", map_name(map),
+             {map.n, map.h, map.w, channels + image_channels, map.c, 3, false, z, {}});
+    add_conv(list, "conv3x3_last", map_name(map), {map.n, map.h, map.w, 2 * map.c, 2 * channels, 3, true, {}, z});
     // What the gated block has inside, alone.
     const GatedBlockShape block{map.n, map.h, map.w, map.c, concat_elu};
     add_conv(list, "conv3x3_hidden", map_name(map), block.conv3());

@@ -4,14 +4,25 @@
 #include <algorithm>
 
 #include "kernels/cpu/bf16/kernels.h"
+#include "kernels/cpu/channel_subset.h"
 #include "kernels/cpu/conv_image.h"
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/weight_gradient.h"
 
 namespace flowsmith {
+namespace {
+
+/// The pixels where a checkerboard mask is `value`; all without one.
+cpu::PixelSubset pixels_of(const ConvMask& mask, bool value) {
+  if (mask.channels == 0 || mask.mask.kind != MaskKind::kCheckerboard) return {};
+  return {2, mask_value(mask.mask, 0, 0, 0, mask.channels) == value ? 0 : 1};
+}
+
+}  // namespace
 
 void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu stream) {
+  if (cpu::has_channel_mask(shape)) return cpu::conv_forward_of_channels(y, x, weight, bias, shape, stream);
   if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
     return cpu::bf16::conv_forward(y, x, weight, bias, shape, cpu::bf16::tiles_of(stream));
   }
@@ -27,7 +38,8 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
     const cpu::PaddedImage image =
         cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)),
                        x + n * shape.x().image_size(), shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
-    const cpu::ConvOutput output{y + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out};
+    cpu::ConvOutput output{y + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out};
+    output.pixels = pixels_of(shape.y_mask, false);
     cpu::conv_image(output, image, plan, packed);
   }
 }
@@ -35,6 +47,7 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
 void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape,
                         Cpu stream) {
   if (!dx) return;
+  if (cpu::has_channel_mask(shape)) return cpu::conv_backward_data_of_channels(dx, dy, x, weight, shape, stream);
   if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
     return cpu::bf16::conv_backward_data(dx, dy, x, weight, shape, cpu::bf16::tiles_of(stream));
   }
@@ -58,6 +71,7 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
                                   shape.h, shape.w, shape.x_channels(), 0, true);
     }
     output.accumulate = dx.mode == GradMode::kAccumulate;
+    output.pixels = pixels_of(shape.x_mask, true);
     cpu::conv_image(output, image, plan, packed);
   }
 }
@@ -65,6 +79,9 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                            Cpu stream) {
   if (!dweight && !dbias) return;
+  if (cpu::has_channel_mask(shape)) {
+    return cpu::conv_backward_weights_of_channels(dweight, dbias, dy, x, shape, stream);
+  }
   if (stream.precision == NetPrecision::kBf16 && cpu::bf16::takes(shape)) {
     return cpu::bf16::conv_backward_weights(dweight, dbias, dy, x, shape, cpu::bf16::tiles_of(stream));
   }
@@ -84,7 +101,7 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
           padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)), x + n * shape.x().image_size(),
           shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
       cpu::add_weight_gradient(partial, image, dy + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out,
-                               plan);
+                               plan, pixels_of(shape.y_mask, false));
     }
   }
   cpu::write_weight_gradient(dweight, dbias, partials, groups, plan.size(), plan);

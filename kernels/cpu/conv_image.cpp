@@ -1,6 +1,8 @@
 // Cuts an image into register tiles and finishes what they produce.
 #include "kernels/cpu/conv_image.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/simd_dispatch.h"
 #include "kernels/cpu/winograd.h"
 
@@ -45,16 +47,24 @@ struct Tiler {
     TileInput tile;
     for (int g = 0; g < count; ++g) {
       const Group at = group(first + g);
-      tile.in[g] = input.data + at.row * input.row_stride() + Index(at.column) * input.c;
+      tile.in[g] = pixel(at.row, at.column);
     }
-    tile.pixel_stride = input.c;
+    set_window(tile, group(first).row, group(first + count - 1).row, 1);
+    tile.ahead = tile.in[count - 1] + kGroupPixels * plan.c_in;
+    return tile;
+  }
+
+  const float* pixel(int row, int column) const {
+    return input.data + row * input.row_stride() + Index(column) * input.c;
+  }
+
+  void set_window(TileInput& tile, int top, int bottom, int step) const {
+    const int radius = plan.kernel / 2;
+    tile.pixel_stride = Index(step) * input.c;
     tile.row_stride = input.row_stride();
-    const int top = group(first).row, bottom = group(first + count - 1).row, radius = plan.kernel / 2;
     tile.ky_begin = HWY_MAX(0, radius - bottom);
     tile.ky_end = HWY_MIN(plan.kernel, input.h + radius - top);
     tile.row_length = plan.row_length();
-    tile.ahead = tile.in[count - 1] + kGroupPixels * plan.c_in;
-    return tile;
   }
 
   template <int kGroups, int kVectors>
@@ -94,17 +104,24 @@ struct Tiler {
   template <int kOutputs>
   void run_dots(int first_output, const float* weight, const float* bias) const {
     float sums[kGroupPixels * kOutputs];
-    for (int g = 0; g < groups(); ++g) {
-      const Group at = group(g);
-      dot_tile<kOutputs>(tile_input(g, 1), weight, plan.packed_row(), plan.kernel, bias, sums, kOutputs);
-      for (int pixel = 0; pixel < at.pixels; ++pixel) {
-        const Index column = at.column + pixel;
-        float* out = output.data + at.row * output.row_stride + column * plan.c_out + first_output;
-        const float* add =
-            output.add ? output.add + (Index(at.row) * input.w + column) * plan.c_out + first_output : nullptr;
-        for (int o = 0; o < kOutputs; ++o) {
-          const float value = sums[pixel * kOutputs + o] + (add ? add[o] : 0.0f);
-          out[o] = output.accumulate ? out[o] + value : value;
+    const PixelSubset& pixels = output.pixels;
+    for (int row = 0; row < input.h; ++row) {
+      const int count = pixels.count(row, input.w);
+      for (int k = 0; k < count; k += kGroupPixels) {
+        const int first = pixels.first(row) + k * pixels.step;
+        TileInput tile;
+        tile.in[0] = pixel(row, first);
+        set_window(tile, row, row, pixels.step);
+        dot_tile<kOutputs>(tile, weight, plan.packed_row(), plan.kernel, bias, sums, kOutputs);
+        for (int i = 0; i < HWY_MIN(kGroupPixels, count - k); ++i) {
+          const int column = first + i * pixels.step;
+          float* out = output.data + row * output.row_stride + Index(column) * plan.c_out + first_output;
+          const float* add =
+              output.add ? output.add + (Index(row) * input.w + column) * plan.c_out + first_output : nullptr;
+          for (int o = 0; o < kOutputs; ++o) {
+            const float value = sums[i * kOutputs + o] + (add ? add[o] : 0.0f);
+            out[o] = output.accumulate ? out[o] + value : value;
+          }
         }
       }
     }
@@ -116,6 +133,11 @@ void conv_image_impl(const ConvOutput& output, const PaddedImage& input, const C
   const float* bias = packed + plan.weight_size();
   const Index weights_per_channel = Index(plan.kernel) * plan.packed_row();
   if (plan.vectors == 0) {
+    if (!output.pixels.all() && !output.accumulate) {
+      for (int row = 0; row < input.h; ++row) {
+        std::fill_n(output.data + row * output.row_stride, Index(input.w) * plan.c_out, 0.0f);
+      }
+    }
     for (int o = 0; o < plan.c_out; o += plan.block) {
       const float* weight = packed + o * weights_per_channel;
       switch (HWY_MIN(plan.block, plan.c_out - o)) {

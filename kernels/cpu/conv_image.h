@@ -51,7 +51,7 @@ struct PaddedImage {
   std::ptrdiff_t row_stride() const { return std::ptrdiff_t(w + 2 * border) * c; }
 };
 inline std::size_t padded_size(int h, int w, int c, int border) {
-  constexpr int kPixelSlack = 8, kVectorSlack = 64;
+  constexpr int kPixelSlack = 16, kVectorSlack = 64;
   return (std::size_t(h + 2 * border) * (w + 2 * border) + kPixelSlack) * c + kVectorSlack;
 }
 
@@ -62,6 +62,15 @@ PaddedImage pad_image(float* out, const float* x, int h, int w, int c, int borde
 /// Zeroes the border of an image with c channels, and nothing else.
 void zero_border(float* out, int h, int w, int c, int border);
 
+/// All pixels of an image, or every second one of each row as on a checkerboard: those with (y + x) mod 2 = parity.
+struct PixelSubset {
+  int step = 1, parity = 0;
+
+  bool all() const { return step == 1; }
+  int first(int row) const { return all() ? 0 : (row + parity) % 2; }
+  int count(int row, int w) const { return (w - first(row) + step - 1) / step; }
+};
+
 /// Where the result goes: data = (accumulate ? data : 0) + add + convolution, the convolution being turned into the
 /// gradient of the ELU-concat in a paired plan.
 struct ConvOutput {
@@ -70,6 +79,9 @@ struct ConvOutput {
   PaddedImage elu = {};           ///< concat(elu(x), elu(-x)), paired plans only
   const float* add = nullptr;     ///< same size as data without gaps, or null
   bool accumulate = false;
+  /// The others are 0, or stay as they are when accumulating. Taken where the lanes run over the inputs; other plans
+  /// compute all pixels.
+  PixelSubset pixels = {};
 };
 
 void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed);

@@ -72,7 +72,7 @@ void add_bias_gradient(float* sums, const float* dy, Index row_stride, int rows,
 int rows_per_pass(int width) { return HWY_MAX(1, 112 / width); }
 
 void add_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
-                              const WeightGradientPlan& plan) {
+                              const WeightGradientPlan& plan, PixelSubset pixels) {
   add_bias_gradient(partial + plan.weight_size(), dy, dy_row_stride, input.h, input.w, plan.c_out);
   if (plan.winograd) return add_winograd_weight_gradient(partial, input, dy, dy_row_stride, plan);
 
@@ -107,21 +107,26 @@ void add_weight_gradient_impl(float* partial, const PaddedImage& input, const fl
         // Rows of dy whose input row exists; the others would add zeros.
         const int begin = HWY_MAX(first, radius - ky);
         const int end = HWY_MIN(HWY_MIN(first + step, input.h), input.h + radius - ky);
-        if (begin >= end) continue;
-        const float* in = input.data + (begin + ky) * input.row_stride();
-        const float* out = dy + begin * dy_row_stride;
-        for (int v = 0; v < plan.vectors; v += plan.tile_vectors) {
+        // Of a subset, the rows whose pixels lie in the same columns follow each other at the distance of its step.
+        for (int row = begin; row < HWY_MIN(end, begin + pixels.step); ++row) {
           GradientTile tile;
-          tile.rows = end - begin;
-          tile.width = input.w;
-          if (plan.swapped) {
-            tile.scalars = out + m, tile.scalar_row = dy_row_stride, tile.scalar_pixel = dy_pixel;
-            tile.vectors = in + v * kLanes, tile.vector_row = input.row_stride(), tile.vector_pixel = input.c;
-          } else {
-            tile.scalars = in + m, tile.scalar_row = input.row_stride(), tile.scalar_pixel = input.c;
-            tile.vectors = out + v * kLanes, tile.vector_row = dy_row_stride, tile.vector_pixel = dy_pixel;
+          tile.rows = (end - row + pixels.step - 1) / pixels.step;
+          tile.width = pixels.count(row, input.w);
+          const int column = pixels.first(row);
+          const float* in = input.data + (row + ky) * input.row_stride() + Index(column) * input.c;
+          const float* out = dy + row * dy_row_stride + column * dy_pixel;
+          const Index in_row = pixels.step * input.row_stride(), in_pixel = Index(pixels.step) * input.c;
+          const Index out_row = pixels.step * dy_row_stride, out_pixel = pixels.step * dy_pixel;
+          for (int v = 0; v < plan.vectors; v += plan.tile_vectors) {
+            if (plan.swapped) {
+              tile.scalars = out + m, tile.scalar_row = out_row, tile.scalar_pixel = out_pixel;
+              tile.vectors = in + v * kLanes, tile.vector_row = in_row, tile.vector_pixel = in_pixel;
+            } else {
+              tile.scalars = in + m, tile.scalar_row = in_row, tile.scalar_pixel = in_pixel;
+              tile.vectors = out + v * kLanes, tile.vector_row = out_row, tile.vector_pixel = out_pixel;
+            }
+            tile_run(tile, partial + plan.tile_offset(ky, m, v));
           }
-          tile_run(tile, partial + plan.tile_offset(ky, m, v));
         }
       }
     }
@@ -181,8 +186,8 @@ WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out, bool wi
 }
 
 void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
-                         const WeightGradientPlan& plan) {
-  FLOWSMITH_DISPATCH(add_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan);
+                         const WeightGradientPlan& plan, PixelSubset pixels) {
+  FLOWSMITH_DISPATCH(add_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan, pixels);
 }
 
 void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* partials, int groups,

@@ -37,9 +37,9 @@ struct WeightGradientPlan {
 WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out, bool winograd = false);
 
 /// Adds one image's share to `partial` (plan.size() floats, zero before the first image). dy (h,w,c_out) with
-/// `dy_row_stride` floats from row to row; `input` as for conv_image.
+/// `dy_row_stride` floats from row to row, 0 outside of `pixels`; `input` as for conv_image.
 void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
-                         const WeightGradientPlan& plan);
+                         const WeightGradientPlan& plan, PixelSubset pixels = {});
 
 /// The gradients from `groups` partial sums, `stride` floats apart, added in their order.
 void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* partials, int groups,

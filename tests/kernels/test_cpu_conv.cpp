@@ -1,5 +1,6 @@
 // The fast host convolutions against the plain ones in double: every instruction set, odd sizes, both kernels, with and
 // without the fused ELU-concat; then what must not change a bit.
+#include "kernels/cpu/conv_image.h"
 #include "tests/support/conv_data.h"
 #include "tests/support/simd_targets.h"
 
@@ -27,6 +28,62 @@ TEST_CASE("Cpu convolutions agree with the plain ones on every instruction set a
       const ConvData data(shape);
       const GradMode mode = shape.h % 2 == 0 ? GradMode::kOverwrite : GradMode::kAccumulate;
       check_cpu([&](auto backend) { return data.run(backend, mode); }, kBound);
+    }
+  });
+}
+
+/// Zeroes what a mask makes useless in a map of the first convolution (x, dx) or the last one (y, dy) of a conditioner.
+template <class T>
+void blank(std::vector<T>& map, const MapShape& shape, const ConvMask& mask, bool is_x) {
+  if (mask.channels == 0) return;
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    const int k = int(i % shape.c), x = int(i / shape.c % shape.w), y = int(i / shape.c / shape.w % shape.h);
+    const bool one = mask_value(mask.mask, y, x, k % mask.channels, mask.channels);
+    if (is_x ? k < mask.channels && !one : one) map[i] = 0;
+  }
+}
+
+TEST_CASE("Cpu convolutions leave out what a mask makes useless, and nothing else") {
+  const int c = 4;
+  const ConvShape first{3, 5, 9, c, 20, 3, false}, with_image{2, 4, 28, c + 2, 16, 3, false}, point{2, 3, 17, c, 9, 1};
+  const ConvShape last{3, 5, 9, 16, 2 * c, 3, true}, wide{1, 28, 28, 32, 2 * c, 3, true},
+      one{1, 1, 1, 2, 2 * c, 3, true};
+  for_each_simd_target([&] {
+    for (MaskKind kind : {MaskKind::kCheckerboard, MaskKind::kChannel}) {
+      for (bool invert : {false, true}) {
+        const ConvMask mask{{kind, invert}, c};
+        for (ConvShape shape : {first, with_image, point, last, wide, one}) {
+          (shape.concat_elu ? shape.y_mask : shape.x_mask) = mask;
+          CAPTURE(int(kind), invert, shape.h, shape.w, shape.c_in, shape.c_out);
+          ConvData data(shape);
+          blank(data.x, shape.x(), shape.x_mask, true);
+          blank(data.dy, shape.y(), shape.y_mask, false);
+          for (GradMode mode : {GradMode::kOverwrite, GradMode::kAccumulate}) {
+            // The plain loops do not look at the mask; nobody looks at what they compute in vain.
+            check_cpu(
+                [&](auto backend) {
+                  Outputs all = data.run(backend, mode);
+                  blank(all[0], shape.y(), shape.y_mask, false);
+                  blank(all[1], shape.x(), shape.x_mask, true);
+                  if (shape.x_mask.channels > 0) {
+                    for (std::size_t i = 0; i < all[1].size(); ++i) {  // the image has no gradient
+                      if (int(i % shape.c_in) >= c) all[1][i] = 0;
+                    }
+                  }
+                  return all;
+                },
+                kBound);
+          }
+          // Something was left out: there is 0 and not a sum of random numbers.
+          const bool some_pixels = kind == MaskKind::kCheckerboard;
+          if (some_pixels && cpu::plan_conv(3, 16, 2 * c, false).vectors > 0) continue;  // vectors of few lanes do all
+          const Outputs all = data.run(Cpu{}, GradMode::kOverwrite);
+          std::vector<double> useful = all[shape.concat_elu ? 0 : 1];
+          blank(useful, shape.concat_elu ? shape.y() : shape.x(), mask, !shape.concat_elu);
+          if (shape.c_in > c && !shape.concat_elu) continue;  // beside an image
+          CHECK(useful == all[shape.concat_elu ? 0 : 1]);
+        }
+      }
     }
   });
 }
