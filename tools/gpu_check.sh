@@ -55,7 +55,7 @@ root=$PWD
 
 # --- the build ---
 
-tools=(flow-bench flow-train flow-encode flow-decode flow-parity flow-gradcheck)
+tools=(flow-bench flow-train flow-eval flow-sample flow-encode flow-decode flow-parity flow-gradcheck)
 kernel_tests=test_cuda_gpu
 
 pack_build() {
