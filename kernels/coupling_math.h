@@ -16,10 +16,14 @@ struct CouplingScale {
 };
 
 template <class T>
-FLOWSMITH_HD inline CouplingScale<T> coupling_scale(T s_raw, T f) {
-  const T h = std::tanh(s_raw / f);
+FLOWSMITH_HD inline CouplingScale<T> coupling_scale_of(T h, T s_raw, T f) {
   const T ds_raw = T(1) - h * h;
   return {h * f, ds_raw, h * f - s_raw * ds_raw};
+}
+
+template <class T>
+FLOWSMITH_HD inline CouplingScale<T> coupling_scale(T s_raw, T f) {
+  return coupling_scale_of(std::tanh(s_raw / f), s_raw, f);
 }
 
 }  // namespace flowsmith

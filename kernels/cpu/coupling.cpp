@@ -1,10 +1,14 @@
-// Affine coupling: images over threads; tanh and exp only where the mask transforms. Sums inside an
-// image run over its pixels in order; the sum over the batch adds one partial per image, in order.
+// Affine coupling: images over threads; tanh and exp only where the mask transforms, some elements at a time so that
+// floats go through vectors. Sums inside an image run over its pixels in order; the sum over the batch adds one partial
+// per image, in order.
 #include "kernels/coupling.h"
 
+#include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/coupling_math.h"
+#include "kernels/cpu/coupling_scales.h"
 #include "kernels/cpu/parallel.h"
 
 namespace flowsmith {
@@ -18,17 +22,62 @@ std::vector<Z> scale_bounds(const float* scaling_factor, int c) {
   return f;
 }
 
-/// Calls body(k, element of z, element of s_raw, mask) for one image; t_raw is c elements behind s_raw.
-template <class Body>
-void for_each_element(MapShape shape, Mask mask, int n, Body body) {
+/// A transformed element: channel, its place in z, and those of s_raw and t_raw in st.
+struct Element {
+  int k;
+  std::size_t i, s, t;
+};
+
+/// Transformed elements in their order, with h = tanh(s_raw / f) and e = exp(sign * h * f) once evaluated.
+template <class Z>
+struct Run {
+  static constexpr int kMost = 64;
+  int count = 0;
+  Element element[kMost];
+  Z s_raw[kMost], f[kMost], h[kMost], e[kMost];
+
+  void evaluate(Z sign) {
+    if constexpr (std::is_same_v<Z, float>) {
+      const bool in_range = std::all_of(f, f + count, [](float bound) { return bound <= cpu::kLargestScaleBound; });
+      if (in_range) return cpu::coupling_scales(h, e, s_raw, f, sign, count);
+    }
+    for (int j = 0; j < count; ++j) {
+      h[j] = std::tanh(s_raw[j] / f[j]);
+      e[j] = std::exp(sign * h[j] * f[j]);
+    }
+  }
+};
+
+/// For one image: copied(element) where the mask is 1, transformed(element, CouplingScale, exp(sign * s)) where it is
+/// 0.
+template <class Z, class Copied, class Transformed>
+void for_each_element(MapShape shape, Mask mask, int n, const float* st, const std::vector<Z>& f, Z sign,
+                      const Copied& copied, const Transformed& transformed) {
+  Run<Z> run;
+  const auto finish = [&] {
+    run.evaluate(sign);
+    for (int j = 0; j < run.count; ++j) {
+      transformed(run.element[j], coupling_scale_of(run.h[j], run.s_raw[j], run.f[j]), run.e[j]);
+    }
+    run.count = 0;
+  };
   for (int y = 0; y < shape.h; ++y) {
     for (int x = 0; x < shape.w; ++x) {
       const std::size_t p = (std::size_t(n) * shape.h + y) * shape.w + x;
       for (int k = 0; k < shape.c; ++k) {
-        body(k, p * shape.c + k, p * 2 * shape.c + k, mask_value(mask, y, x, k, shape.c));
+        const Element element{k, p * shape.c + k, p * 2 * shape.c + k, (p * 2 + 1) * shape.c + k};
+        if (mask_value(mask, y, x, k, shape.c)) {
+          copied(element);
+          continue;
+        }
+        run.element[run.count] = element;
+        run.s_raw[run.count] = Z(st[element.s]);
+        run.f[run.count] = f[k];
+        if (++run.count == run.kMost) finish();
       }
     }
   }
+  finish();
 }
 
 }  // namespace
@@ -40,15 +89,12 @@ void coupling_forward(Z* z_out, double* logdet, const Z* z, const float* st, con
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double sum = 0;
-    for_each_element(shape, mask, n, [&](int k, std::size_t i, std::size_t s_at, bool masked) {
-      if (masked) {
-        z_out[i] = z[i];
-        return;
-      }
-      const Z s = coupling_scale(Z(st[s_at]), f[k]).s;
-      z_out[i] = (z[i] + Z(st[s_at + shape.c])) * std::exp(s);
-      sum += s;
-    });
+    for_each_element(
+        shape, mask, n, st, f, Z(1), [&](const Element& at) { z_out[at.i] = z[at.i]; },
+        [&](const Element& at, const CouplingScale<Z>& scale, Z e) {
+          z_out[at.i] = (z[at.i] + Z(st[at.t])) * e;
+          sum += scale.s;
+        });
     logdet[n] += sum;
   }
 }
@@ -60,15 +106,12 @@ void coupling_inverse(Z* z, double* logdet, const Z* z_out, const float* st, con
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double sum = 0;
-    for_each_element(shape, mask, n, [&](int k, std::size_t i, std::size_t s_at, bool masked) {
-      if (masked) {
-        z[i] = z_out[i];
-        return;
-      }
-      const Z s = coupling_scale(Z(st[s_at]), f[k]).s;
-      z[i] = z_out[i] * std::exp(-s) - Z(st[s_at + shape.c]);
-      sum += s;
-    });
+    for_each_element(
+        shape, mask, n, st, f, Z(-1), [&](const Element& at) { z[at.i] = z_out[at.i]; },
+        [&](const Element& at, const CouplingScale<Z>& scale, Z e) {
+          z[at.i] = z_out[at.i] * e - Z(st[at.t]);
+          sum += scale.s;
+        });
     if (logdet) logdet[n] -= sum;
   }
 }
@@ -81,22 +124,21 @@ void coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor,
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double* row = partial.data() + std::size_t(n) * shape.c;
-    for_each_element(shape, mask, n, [&](int k, std::size_t i, std::size_t s_at, bool masked) {
-      const std::size_t t_at = s_at + shape.c;
-      if (masked) {
-        if (dz) dz.write(i, dz_out[i]);
-        if (dst) dst.write(s_at, 0.0f);
-        if (dst) dst.write(t_at, 0.0f);
-        return;
-      }
-      const CouplingScale<Z> scale = coupling_scale(Z(st[s_at]), f[k]);
-      const Z dt = dz_out[i] * std::exp(scale.s);
-      const Z ds = dt * (z[i] + Z(st[t_at])) + Z(dlogdet[n]);
-      if (dz) dz.write(i, dt);
-      if (dst) dst.write(s_at, float(ds * scale.ds_raw));
-      if (dst) dst.write(t_at, float(dt));
-      row[k] += ds * scale.dscaling;
-    });
+    for_each_element(
+        shape, mask, n, st, f, Z(1),
+        [&](const Element& at) {
+          if (dz) dz.write(at.i, dz_out[at.i]);
+          if (dst) dst.write(at.s, 0.0f);
+          if (dst) dst.write(at.t, 0.0f);
+        },
+        [&](const Element& at, const CouplingScale<Z>& scale, Z e) {
+          const Z dt = dz_out[at.i] * e;
+          const Z ds = dt * (z[at.i] + Z(st[at.t])) + Z(dlogdet[n]);
+          if (dz) dz.write(at.i, dt);
+          if (dst) dst.write(at.s, float(ds * scale.ds_raw));
+          if (dst) dst.write(at.t, float(dt));
+          row[at.k] += ds * scale.dscaling;
+        });
   }
   for (int k = 0; dscaling_factor && k < shape.c; ++k) {
     double sum = 0;

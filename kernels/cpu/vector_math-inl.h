@@ -131,6 +131,14 @@ HWY_INLINE Vector reciprocal(Vector x) {
   return hn::Mul(y, hn::NegMulAdd(x, y, two));
 }
 
+/// -(E / (2 + E)) with E = exp(-2|x|) - 1, and the sign of x: it keeps its digits near 0.
+HWY_INLINE Vector tanh(Vector x) {
+  const Floats d;
+  const Vector e = expm1_bounded(hn::Mul(hn::Set(d, -2.0f), hn::Abs(x)));
+  const Vector size = hn::Mul(hn::Neg(e), reciprocal(hn::Add(hn::Set(d, 2.0f), e)));
+  return hn::Or(size, hn::And(x, hn::SignBit(d)));
+}
+
 struct Sigmoid {
   Vector value, complement;  ///< sigmoid(x) and 1 - sigmoid(x), each to its own last digits
 };
