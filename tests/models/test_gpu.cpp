@@ -163,17 +163,17 @@ TEST_CASE("the batch that is said to fit on a GPU does", "[gpu][long]") {
   CHECK(step.adam().step_count() == 1);
 }
 
-/// Batches of 10 of 50 images of 4 x 4 pixels: five steps an epoch.
+/// Batches of 4 of 20 images of 4 x 4 pixels: five steps an epoch.
 struct TinyTraining {
   TempDir dir;
-  Dataset dataset = load_dataset(write_tiny_dataset(dir, "tiny", {60, 12, 4, 4}));
+  Dataset dataset = load_dataset(write_tiny_dataset(dir, "tiny", {24, 6, 4, 4}));
   Trainer trainer;
 
   TinyTraining() : trainer(options(), dataset, Device::kEmulated) {}
   static TrainingOptions options() {
     TrainingOptions options;
     options.spec.architecture = Architecture::kSimple;
-    options.batch_size = 10;
+    options.batch_size = 4;
     return options;
   }
   std::vector<float> weights() const {
