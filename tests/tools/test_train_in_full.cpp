@@ -10,7 +10,8 @@ namespace {
 using Catch::Contains;
 
 struct PiecewisePlace : Workplace {
-  PiecewisePlace() { write_tiny_dataset(dir(), "tiny", {60, 12, 4, 4}); }
+  /// 50 steps: enough that the first piece is stopped long before its end.
+  PiecewisePlace() { write_tiny_dataset(dir(), "tiny", {300, 12, 4, 4}); }
 
   /// A piece with run folders and $OUT of its own, as on a machine that was never used before.
   static Arguments piece(const std::string& name, const Arguments& options) {
