@@ -21,7 +21,8 @@ struct ConvShape {
   int c_out = 0;
   int kernel = 3;  ///< 1 or 3
   bool concat_elu = false;
-  /// What a kernel may leave out: nothing else of its result depends on these, and what it leaves out of y or dx is 0.
+  /// What a kernel may leave out: nothing else of its result depends on these. Of y and dx, what it leaves out is 0; a
+  /// dx that accumulates stays as it is there.
   ConvMask x_mask = {};  ///< x is 0 where mask = 0; there, and in channels behind the mask's, nobody reads dx
   ConvMask y_mask = {};  ///< nobody reads y where the mask, repeated over all channels, is 1; there dy is 0
 

@@ -4,7 +4,8 @@
 // degree-4 polynomial p is a minimax fit of the relative error of q (1.4e-8). Then e^x - 1 = 2^n*q + (2^n - 1) keeps
 // its digits near 0, where n = 0.
 //
-// Not a number stays not a number: comparisons send it to the branch that computes with it.
+// Not a number stays not a number: comparisons send it to the branch that computes with it, and at_least() and
+// at_most() choose operations that keep it.
 #include <hwy/highway.h>
 
 #include <cstddef>
