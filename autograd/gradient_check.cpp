@@ -18,7 +18,8 @@ constexpr std::uint32_t kElementsDraw = 0, kDirectionDraw = 1, kFirstWeightsDraw
 std::vector<double> random_numbers(std::size_t size, std::uint32_t draw) {
   std::vector<double> numbers(size);
   const std::uint32_t index = 0;
-  uniform_noise(numbers.data(), &index, NoiseStream{kSeed, NoisePurpose::kWeights, draw}, 1, size, Reference{});
+  const NoiseStream stream{kSeed, NoisePurpose::kWeights, draw};
+  uniform_noise(numbers.data(), &index, &stream, 1, size, Reference{});
   return numbers;
 }
 
@@ -171,7 +172,8 @@ struct Derivative {
 
 class DifferenceChecker {
  public:
-  explicit DifferenceChecker(const Record& record) : record_(record), tape_(Device::kReference) {}
+  DifferenceChecker(const Record& record, double direction_step)
+      : record_(record), direction_step_(direction_step), tape_(Device::kReference) {}
 
   GradientCheck check(const CheckedInput& input, const std::vector<double>& gradient, double magnitude,
                       std::size_t max_elements) {
@@ -194,14 +196,14 @@ class DifferenceChecker {
         return loss();
       };
       derivatives.push_back(
-          {"a random direction", dot(gradient, direction), difference(loss_at, kDirectionStep), kDirectionStep});
+          {"a random direction", dot(gradient, direction), difference(loss_at, direction_step_), direction_step_});
       std::copy(kept.begin(), kept.end(), values);
     }
     return worst(input.name, gradient, derivatives, magnitude);
   }
 
  private:
-  /// Recorded even though no gradient is wanted: otherwise coupling() would write over its input.
+  /// Recorded even though no gradient is wanted: otherwise a coupling would write over its input.
   double loss() {
     tape_.start(true);
     return *tape_.value(weighted_sum(tape_, record_(tape_)).loss).data<double>();
@@ -232,6 +234,7 @@ class DifferenceChecker {
   }
 
   const Record& record_;
+  double direction_step_;
   Tape tape_;
 };
 
@@ -240,9 +243,9 @@ double norm(const std::vector<double>& a) { return std::sqrt(dot(a, a)); }
 }  // namespace
 
 std::vector<GradientCheck> check_gradients(std::span<const CheckedInput> inputs, const Record& record,
-                                           std::size_t max_elements) {
+                                           std::size_t max_elements, double direction_step) {
   const Gradients gradients = gradients_of(Device::kReference, inputs, record);
-  DifferenceChecker checker(record);
+  DifferenceChecker checker(record, direction_step);
   std::vector<GradientCheck> checks;
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     checks.push_back(checker.check(inputs[k], gradients.values[k], gradients.magnitude, max_elements));

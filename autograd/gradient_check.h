@@ -73,10 +73,11 @@ struct CheckedInput {
   Tensor grad;   ///< where backward() writes the gradient
 };
 
-/// As above for a computation that makes a leaf of every input itself; it is recorded once.
+/// As above for a computation that makes a leaf of every input itself; it is recorded once. `direction_step` is that of
+/// a random direction.
 std::vector<GradientCheck> check_gradients(std::span<const CheckedInput> inputs,
                                            const std::function<std::vector<Var>(Tape&)>& record,
-                                           std::size_t max_elements = 64);
+                                           std::size_t max_elements = 64, double direction_step = kDirectionStep);
 
 /// The gradients in f32 on `device` against those in f64 on Device::kReference, at the same inputs (rounded to float
 /// first) and of the same loss as above. The error of an input is the Euclidean distance over the norm of the f64

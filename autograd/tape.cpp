@@ -32,6 +32,16 @@ void Tape::walk_back(std::size_t first_node) {
 
 Var Tape::in_place(Var v) { return add(value(v), needs_grad(v) ? allocated_grad(v) : Tensor{}, recording_); }
 
+Var Tape::reshape(Var v, const Shape& shape) {
+  const Tensor& in = value(v);
+  require(in.size() == shape.size(), "a value and its other shape differ in their number of elements");
+  const Tensor out(in.raw(), in.dtype(), shape);
+  if (!recording_ || !needs_grad(v)) return add(out, {}, false);
+  const Var result = add(out, Tensor(allocated_grad(v).raw(), in.dtype(), shape), true);
+  record(ReshapeNode{result, v});
+  return result;
+}
+
 Tensor Tape::finished_grad(Var v) {
   const Tensor grad = allocated_grad(v);
   if (!std::exchange(variables_[v.id].written, true)) fill_zero(device_, grad);

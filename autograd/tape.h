@@ -16,9 +16,11 @@
 
 namespace flowsmith {
 
-/// Handle of a value on a tape; valid until the tape's next start().
+/// Handle of a value on a tape; valid until the tape's next start(). Var{} is none.
 struct Var {
   int id = -1;
+
+  explicit operator bool() const { return id >= 0; }
 };
 
 class Tape {
@@ -26,7 +28,7 @@ class Tape {
   explicit Tape(Device device) : device_(device), arena_(device) {}
 
   /// Forgets everything. With `recording`, ops record nodes and their memory is not given back before the next
-  /// start; without, ops only compute, coupling() may work in place, and a TapeScope gives memory back early.
+  /// start; without, ops only compute, couplings may work in place, and a TapeScope gives memory back early.
   void start(bool recording);
 
   /// Forgets everything and gives its memory back to the system.
@@ -59,8 +61,18 @@ class Tape {
   /// gradient. The gradient of v then overwrites that of the result.
   Var in_place(Var v);
 
+  /// v seen in another shape of as many elements: the same memory, for value and gradient. Nothing but the result may
+  /// use v from then on.
+  Var reshape(Var v, const Shape& shape);
+
   const Tensor& value(Var v) const { return variables_[v.id].value; }
-  bool needs_grad(Var v) const { return variables_[v.id].needs_grad; }
+  bool needs_grad(Var v) const { return v && variables_[v.id].needs_grad; }
+
+  /// The elements of an operand that may be left out: null then.
+  template <class T>
+  T* data_or_null(Var v) const {
+    return v ? value(v).template data<T>() : nullptr;
+  }
 
   /// The elements of a tensor on the tape's device, which must hold T.
   template <class T>
@@ -69,7 +81,7 @@ class Tape {
   }
 
   /// Where an op adds its share of the gradient of v: overwrites for the first op of a backward pass that
-  /// asks, accumulates for the others. Null if v needs no gradient.
+  /// asks, accumulates for the others. Null if v needs no gradient, or is none.
   template <class T>
   Grad<T> grad(Var v);
 
@@ -98,6 +110,15 @@ class Tape {
 
  private:
   friend class TapePause;
+
+  struct ReshapeNode {
+    Var result, v;
+    void backward(Tape& tape) const {
+      require(!tape.variables_[v.id].written, "a reshaped value was used beside its other shape");
+      tape.finished_grad(result);
+      tape.variables_[v.id].written = true;
+    }
+  };
 
   struct Variable {
     Tensor value, grad;

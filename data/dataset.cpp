@@ -1,98 +1,131 @@
 #include "data/dataset.h"
 
-#include <array>
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <utility>
 
-#include "data/idx.h"
+#include "data/channels.h"
 #include "data/shipped.h"
-#include "engine/error.h"
+#include "data/sources.h"
+#include "data/toys.h"
 #include "engine/file.h"
-#include "kernels/noise.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kSplitDraw = 0xFFFFFFFF;  // no epoch gets that far
-constexpr std::uint32_t kValidationShare = 6;
+constexpr const char* kWhatToGive =
+    "; give a folder of IDX files, of CIFAR-10's binary files or of PNG images, a .npy or .csv file, or a toy's name";
 
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
+Dataset load_folder(const std::string& folder) {
+  if (holds_idx(folder)) return load_idx_folder(folder);
+  if (holds_cifar10(folder)) return load_cifar10(folder);
+  if (holds_png(folder)) return load_png_folder(folder);
+  return load_idx_folder(folder);  // says what is missing
 }
 
-// The file as it is or with .gz.
-std::string find_file(const std::string& folder, const std::string& name) {
-  std::error_code ignored;
-  for (const char* ending : {"", ".gz"}) {
-    const fs::path path = fs::path(folder) / (name + ending);
-    if (fs::exists(path, ignored)) return path.string();
+Dataset load_source(const DatasetOptions& options) {
+  if (find_toy(options.source)) return load_toy(options.source, options.noise, options.seed);
+  if (options.noise) {
+    throw Error("the noise is that of a toy density, and " + in_quotes(options.source) + " is none; leave it out");
   }
-  throw Error("dataset " + in_quotes(folder) + " has no file " + name + " or " + name +
-              ".gz; put the four IDX files of the dataset there");
+  return is_table(options.source) ? load_table(options.source) : load_folder(find_dataset(options.source));
 }
 
-struct ImageFiles {
-  int rows = 0;
-  int cols = 0;
-  LabelledImages content;
-};
-
-ImageFiles load_set(const std::string& folder, const std::string& prefix) {
-  const std::string image_file = find_file(folder, prefix + "-images-idx3-ubyte");
-  const std::string label_file = find_file(folder, prefix + "-labels-idx1-ubyte");
-  IdxImages images = read_idx_images(image_file);
-  std::vector<std::uint8_t> labels = read_idx_labels(label_file);
-  if (labels.size() != static_cast<std::size_t>(images.count)) {
-    throw Error(in_quotes(label_file) + " holds " + std::to_string(labels.size()) + " labels for the " +
-                std::to_string(images.count) + " images of " + in_quotes(image_file) +
-                "; take both files from the same dataset");
+void set_channels(Dataset& dataset, int channels) {
+  if (dataset.kind != ExampleKind::kImages) {
+    throw Error("dataset " + in_quotes(dataset.name) + " holds numbers, which have no channels to convert; leave the " +
+                "number of channels out");
   }
-  return {images.rows, images.cols, {images.count, std::move(images.pixels), std::move(labels)}};
+  for (Examples* store : {&dataset.train, &dataset.validation, &dataset.test}) {
+    const std::uint64_t bytes = std::uint64_t{store->images.size()} / dataset.channels * channels;
+    if (bytes > kMaxDatasetBytes) {
+      throw Error("dataset " + in_quotes(dataset.name) + " exceeds 4 GiB in colour; leave it grey");
+    }
+    store->images = convert_channels(std::move(store->images), dataset.channels, channels);
+  }
+  dataset.channels = channels;
 }
 
-// The words of one shuffle, in order; a shuffle of its own for every (seed, draw).
-class ShuffleWords {
- public:
-  ShuffleWords(std::uint64_t seed, std::uint32_t draw) : stream_{seed, NoisePurpose::kShuffle, draw} {}
+// Centres the images on black squares of this side.
+void pad_images(Dataset& dataset, int side) {
+  if (dataset.kind != ExampleKind::kImages) {
+    throw Error("dataset " + in_quotes(dataset.name) + " holds numbers; only images are padded");
+  }
+  if (side < dataset.rows || side < dataset.cols) {
+    throw Error("dataset " + in_quotes(dataset.name) + " has images of " + std::to_string(dataset.rows) + "x" +
+                std::to_string(dataset.cols) + " pixels, which do not fit a side of " + std::to_string(side) +
+                "; pad to more, or not at all");
+  }
+  const int top = (side - dataset.rows) / 2, left = (side - dataset.cols) / 2;
+  const std::size_t row = std::size_t(dataset.cols) * dataset.channels;
+  const std::size_t padded = std::size_t(side) * side * dataset.channels;
+  for (Examples* store : {&dataset.train, &dataset.validation, &dataset.test}) {
+    if (padded * std::uint64_t(store->count) > kMaxDatasetBytes) {
+      throw Error("dataset " + in_quotes(dataset.name) + " exceeds 4 GiB when padded; pad to less");
+    }
+    std::vector<std::uint8_t> images(padded * store->count);
+    for (std::size_t i = 0; i < std::size_t(store->count); ++i) {
+      for (int y = 0; y < dataset.rows; ++y) {
+        const auto from = store->images.begin() + std::ptrdiff_t((i * dataset.rows + y) * row);
+        const std::size_t to = i * padded + (std::size_t(top + y) * side + left) * dataset.channels;
+        std::copy(from, from + std::ptrdiff_t(row), images.begin() + std::ptrdiff_t(to));
+      }
+    }
+    store->images = std::move(images);
+  }
+  dataset.rows = dataset.cols = side;
+}
 
-  /// Uniform on 0 ... n-1 without bias (Lemire, "Fast random integer generation in an interval", 2019): of the 2^32
-  /// words, the 2^32 mod n that would favour some results are drawn again.
-  std::uint32_t below(std::uint32_t n) {
-    const std::uint32_t threshold = (0u - n) % n;
-    while (true) {
-      const std::uint64_t product = std::uint64_t{next()} * n;
-      if (static_cast<std::uint32_t>(product) >= threshold) return static_cast<std::uint32_t>(product >> 32);
+// Mean and standard deviation of each column over the training subset, one pass for each.
+void measure_columns(Dataset& dataset, std::uint64_t seed) {
+  if (dataset.kind != ExampleKind::kNumbers) {
+    throw Error("dataset " + in_quotes(dataset.name) + " holds images; only numbers are standardized");
+  }
+  const std::size_t columns = dataset.example_size();
+  const ExampleSet train = select_examples(dataset, Subset::kTrain, seed);
+  const double count = static_cast<double>(train.index.size());
+  dataset.mean.assign(columns, 0);
+  dataset.deviation.assign(columns, 0);
+  for (const std::uint32_t i : train.index) {
+    for (std::size_t c = 0; c < columns; ++c) dataset.mean[c] += (*train.values)[i * columns + c] / count;
+  }
+  for (const std::uint32_t i : train.index) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const double distance = (*train.values)[i * columns + c] - dataset.mean[c];
+      dataset.deviation[c] += distance * distance / count;
     }
   }
-
- private:
-  std::uint32_t next() {
-    if (used_ == words_.size()) {
-      words_ = noise_words(stream_, 0, group_++);
-      used_ = 0;
+  for (std::size_t c = 0; c < columns; ++c) {
+    const double first = (*train.values)[train.index[0] * columns + c];
+    const bool constant = std::all_of(train.index.begin(), train.index.end(),
+                                      [&](std::uint32_t i) { return (*train.values)[i * columns + c] == first; });
+    dataset.deviation[c] = std::sqrt(dataset.deviation[c]);
+    const std::string column = "column " + std::to_string(c + 1) + " of " + in_quotes(dataset.name);
+    if (constant || dataset.deviation[c] == 0) {
+      throw Error(column + " is constant over the training examples and cannot be standardized; remove it");
     }
-    return words_[used_++];
-  }
-
-  NoiseStream stream_;
-  std::uint32_t group_ = 0;
-  PhiloxCounter words_ = {};
-  std::size_t used_ = words_.size();
-};
-
-// Fisher and Yates: each of the n! orders equally likely.
-void shuffle(std::vector<std::uint32_t>& items, std::uint64_t seed, std::uint32_t draw) {
-  ShuffleWords words(seed, draw);
-  for (std::size_t left = items.size(); left > 1; --left) {
-    std::swap(items[left - 1], items[words.below(static_cast<std::uint32_t>(left))]);
+    if (!std::isfinite(dataset.deviation[c])) {
+      throw Error(column + " holds numbers too large to standardize; scale it down");
+    }
   }
 }
 
 }  // namespace
+
+std::string last_part(const std::string& path) {
+  const fs::path named = fs::absolute(path).lexically_normal();
+  return (named.has_filename() ? named.filename() : named.parent_path().filename()).string();
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
 
 std::string find_dataset(const std::string& folder_or_name) {
   const bool bare = !folder_or_name.empty() && folder_or_name.find('/') == std::string::npos && folder_or_name != "." &&
@@ -103,40 +136,84 @@ std::string find_dataset(const std::string& folder_or_name) {
   if (is_folder(folder_or_name)) return folder_or_name;
   std::error_code ignored;
   if (fs::exists(folder_or_name, ignored)) {
-    throw Error("dataset " + in_quotes(folder_or_name) + " is a file; give the folder that holds the four IDX files");
+    throw Error("dataset " + in_quotes(folder_or_name) + " is a file" + kWhatToGive);
   }
   throw Error("no dataset " + in_quotes(folder_or_name) + ": there is no such folder" +
-              (bare ? ", nor one below a folder 'data' here or beside the program" : "") +
-              "; give the folder that holds the four IDX files");
+              (bare ? ", nor one below a folder 'data' here or beside the program" : "") + kWhatToGive);
 }
 
-Dataset load_dataset(const std::string& folder_or_name) {
-  const std::string folder = find_dataset(folder_or_name);
-  ImageFiles train = load_set(folder, "train");
-  ImageFiles test = load_set(folder, "t10k");
-  if (train.rows != test.rows || train.cols != test.cols) {
-    throw Error("dataset " + in_quotes(folder) + " mixes sizes: training images are " + std::to_string(train.rows) +
-                "x" + std::to_string(train.cols) + ", test images " + std::to_string(test.rows) + "x" +
-                std::to_string(test.cols) + "; take all four files from the same dataset");
+Dataset load_dataset(const DatasetOptions& options) {
+  if (options.channels != 0 && options.channels != 1 && options.channels != 3) {
+    throw Error("images have 1 channel (grey) or 3 (colour), not " + std::to_string(options.channels) +
+                "; choose one of them, or 0 to leave them as they are");
   }
-  const fs::path named = fs::absolute(folder).lexically_normal();
-  const fs::path last = named.has_filename() ? named.filename() : named.parent_path().filename();
-  return {last.string(), train.rows, train.cols, std::move(train.content), std::move(test.content)};
+  Dataset dataset = load_source(options);
+  if (options.channels != 0) set_channels(dataset, options.channels);
+  if (options.pad != 0) pad_images(dataset, options.pad);
+  if (options.standardize) measure_columns(dataset, options.seed);
+  return dataset;
 }
 
-Split split_train_validation(std::uint32_t count, std::uint64_t seed) {
-  std::vector<std::uint32_t> order(count);
-  std::iota(order.begin(), order.end(), 0u);
-  shuffle(order, seed, kSplitDraw);
-  const auto boundary = order.begin() + (count - count / kValidationShare);
-  return {{order.begin(), boundary}, {boundary, order.end()}};
+Dataset load_dataset(const std::string& source) {
+  DatasetOptions options;
+  options.source = source;
+  return load_dataset(options);
 }
 
-std::vector<std::uint32_t> epoch_order(const std::vector<std::uint32_t>& train, std::uint64_t seed,
-                                       std::uint32_t epoch) {
-  std::vector<std::uint32_t> order = train;
-  shuffle(order, seed, epoch);
-  return order;
+Subset parse_subset(std::string_view text) {
+  if (text == "train") return Subset::kTrain;
+  if (text == "val") return Subset::kValidation;
+  if (text == "test") return Subset::kTest;
+  throw Error("unknown split '" + std::string(text) + "': choose test, val or train");
+}
+
+void ExampleSet::restrict_to(std::int64_t offset, std::int64_t limit) {
+  const std::int64_t count = std::int64_t(index.size());
+  if (offset < 0 || offset >= count || limit == 0 || limit < -1) {
+    throw Error("no images to work on: there are " + std::to_string(count) + ", the offset is " +
+                std::to_string(offset) + " and the limit " + std::to_string(limit));
+  }
+  const std::int64_t left = count - offset;
+  const std::int64_t n = limit < 0 ? left : std::min(limit, left);
+  index = std::vector<std::uint32_t>(index.begin() + offset, index.begin() + offset + n);
+}
+
+ExampleSet select_examples(const Dataset& dataset, Subset subset, std::uint64_t seed) {
+  const auto from = [](const Examples& store, std::vector<std::uint32_t> index) {
+    return ExampleSet{&store.images, std::move(index), &store.values};
+  };
+  const bool whole = dataset.validation.count > 0 && dataset.test.count > 0;
+  const Examples& own = subset == Subset::kTest         ? dataset.test
+                        : subset == Subset::kValidation ? dataset.validation
+                                                        : dataset.train;
+  if (own.count > 0 && (subset != Subset::kTrain || whole)) {
+    std::vector<std::uint32_t> index(own.count);
+    std::iota(index.begin(), index.end(), 0u);
+    return from(own, std::move(index));
+  }
+  const std::uint32_t count = static_cast<std::uint32_t>(dataset.train.count);
+  Split split = dataset.test.count > 0 ? split_train_validation(count, seed) : split_in_three(count, seed);
+  return from(dataset.train, std::move(subset == Subset::kTest         ? split.test
+                                       : subset == Subset::kValidation ? split.validation
+                                                                       : split.train));
+}
+
+std::vector<std::uint8_t> gather(const ExampleSet& set, std::size_t size, std::size_t begin, std::size_t n) {
+  std::vector<std::uint8_t> pixels(n * size);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto source = set.pixels->begin() + set.index[begin + i] * size;
+    std::copy(source, source + size, pixels.begin() + i * size);
+  }
+  return pixels;
+}
+
+std::vector<double> gather_values(const ExampleSet& set, std::size_t size, std::size_t begin, std::size_t n) {
+  std::vector<double> values(n * size);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto source = set.values->begin() + set.index[begin + i] * size;
+    std::copy(source, source + size, values.begin() + i * size);
+  }
+  return values;
 }
 
 }  // namespace flowsmith

@@ -15,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint32_t kPolynomial = 0x82F63B78;  // 0x1EDC6F41, bits reversed
-constexpr int kGrey = 1;
 
 constexpr std::array<std::uint32_t, 256> make_crc_table() {
   std::array<std::uint32_t, 256> table = {};
@@ -91,14 +90,15 @@ void EventFile::add_scalar(std::string_view tag, std::int64_t step, float value)
   add_record(event.SerializeAsString());
 }
 
-void EventFile::add_image(std::string_view tag, std::int64_t step, int rows, int cols, std::span<const std::byte> png) {
+void EventFile::add_image(std::string_view tag, std::int64_t step, int rows, int cols, std::span<const std::byte> png,
+                          int channels) {
   event::Event event = event_at(step);
   event::Summary::Value* value = event.mutable_summary()->add_value();
   value->set_tag(std::string(tag));
   event::Summary::Image* image = value->mutable_image();
   image->set_height(rows);
   image->set_width(cols);
-  image->set_colorspace(kGrey);
+  image->set_colorspace(channels);
   image->set_encoded_image_string(png.data(), png.size());
   add_record(event.SerializeAsString());
 }

@@ -28,8 +28,9 @@ class EventFile {
 
   /// One point of the curve `tag`.
   void add_scalar(std::string_view tag, std::int64_t step, float value);
-  /// A grey image under `tag`: the bytes of a PNG file of rows x cols pixels.
-  void add_image(std::string_view tag, std::int64_t step, int rows, int cols, std::span<const std::byte> png);
+  /// An image under `tag`: the bytes of a PNG file of rows x cols pixels, grey (1 channel) or colour (3).
+  void add_image(std::string_view tag, std::int64_t step, int rows, int cols, std::span<const std::byte> png,
+                 int channels = 1);
   /// Appends the gathered records to the file, all or none. Throws Error, e.g. when the disk is full; then the records
   /// are dropped, and a program may go on and flush later ones.
   void flush();

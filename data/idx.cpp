@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <span>
 
-#include "engine/error.h"
 #include "engine/file.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {

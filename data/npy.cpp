@@ -7,8 +7,8 @@
 #include <string_view>
 #include <type_traits>
 
-#include "engine/error.h"
 #include "engine/file.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {

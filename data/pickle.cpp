@@ -4,8 +4,8 @@
 #include <array>
 #include <unordered_map>
 
-#include "engine/error.h"
 #include "engine/file.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "data/pickle.h"
-#include "engine/error.h"
 #include "engine/file.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {

@@ -1,7 +1,5 @@
 #include "engine/adam.h"
 
-#include <cmath>
-
 #include "engine/dispatch.h"
 #include "engine/trace.h"
 
@@ -31,18 +29,9 @@ void Adam::step(const Tensor& loss) {
     T *const m = m_.data<T>(), *const v = v_.data<T>();
     const T* const grads = parameters_.grads().data<T>();
     double* const norm = squared_norm_.data<double>();
-    const auto* const inputs = static_cast<const AdamInputs*>(inputs_.raw());
-    auto* const steps_taken = static_cast<std::int64_t*>(steps_taken_.raw());
-    if constexpr (Gpu<decltype(stream)>) {
-      flowsmith::squared_norm(norm, grads, m_.size(), stream);
-      adam_step(values, m, v, steps_taken, grads, norm, loss.data<double>(), inputs, m_.size(), stream);
-    } else {
-      *norm = flowsmith::squared_norm(grads, m_.size(), stream);
-      if (!std::isfinite(*norm) || !std::isfinite(*loss.data<double>()) || *steps_taken < inputs->step - 1) return;
-      *steps_taken = inputs->step;
-      const double scale = clip_factor(std::sqrt(*norm), inputs->max_norm);
-      adam_step(values, m, v, grads, scale, inputs->step, inputs->options, m_.size(), stream);
-    }
+    flowsmith::squared_norm(norm, grads, m_.size(), stream);
+    adam_step(values, m, v, static_cast<std::int64_t*>(steps_taken_.raw()), grads, norm, loss.data<double>(),
+              static_cast<const AdamInputs*>(inputs_.raw()), m_.size(), stream);
   });
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "engine/device_memory.h"
-#include "kernels/cuda/gpu_error.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {
@@ -77,7 +77,7 @@ void Arena::add_block(std::size_t size) {
   std::string reason = std::to_string(size >> 20) + " MiB more were asked for";
   try {
     memory = allocate_memory(device_, size);
-  } catch (const GpuOutOfMemory& error) {
+  } catch (const OutOfMemory& error) {
     reason = error.what();
   }
   if (memory == nullptr) {

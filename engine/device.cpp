@@ -4,9 +4,10 @@
 
 #include <charconv>
 
-#include "engine/error.h"
 #include "engine/gpu_context.h"
 #include "kernels/cpu/bf16/tiles.h"
+#include "kernels/cuda/conv_libraries.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {
@@ -26,8 +27,8 @@ Device use_gpu(int ordinal) {
     GpuRuntime<Cuda>::use_device(ordinal);
     return Device::kCuda;
   }
-  throw Error("this build has no CUDA (GPU " + std::to_string(ordinal) +
-              " was asked for): build with -DFLOWSMITH_CUDA=ON, or choose --device cpu");
+  throw GpuError("this build has no CUDA (GPU " + std::to_string(ordinal) +
+                 " was asked for): build with -DFLOWSMITH_CUDA=ON");
 }
 
 /// The first GPU if it can be used; the host otherwise.
@@ -38,18 +39,31 @@ Device best_device(std::string* unused_gpu) {
   return Device::kCpu;
 }
 
-Cpu& stream_in_use() {
-  static Cpu stream;
-  return stream;
+std::string precision_name(NetPrecision precision) {
+  switch (precision) {
+    case NetPrecision::kFp32:
+      return "fp32";
+    case NetPrecision::kTf32:
+      return "tf32";
+    case NetPrecision::kBf16:
+      return "bf16";
+  }
+  throw Error("unknown precision of networks");
 }
 
-std::string describe_cpu() {
-  const int threads = omp_get_max_threads();
-  const Cpu stream = cpu_stream();
+std::string describe_cpu(Device device) {
+  const int threads = thread_count(device);
   return "cpu, " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
-         (stream.precision == NetPrecision::kBf16
-              ? ", networks in bf16 by " + std::string(cpu::bf16::tiles_of(stream).name)
+         (device.precision == NetPrecision::kBf16
+              ? ", networks in bf16 by " + std::string(cpu::bf16::tiles_of({device.precision, device.tile_model}).name)
               : "");
+}
+
+void require_conv_libraries(Device device) {
+  if constexpr (kHasCuda) {
+    if (device.kind == DeviceKind::kCuda) cuda::conv_libraries<Cuda>();
+  }
+  if (device.kind == DeviceKind::kEmulated) cuda::conv_libraries<Emulated>();
 }
 
 template <Gpu G>
@@ -62,14 +76,14 @@ std::string describe_gpu() {
 }  // namespace
 
 std::string device_name(Device device) {
-  switch (device) {
-    case Device::kCpu:
+  switch (device.kind) {
+    case DeviceKind::kCpu:
       return "cpu";
-    case Device::kReference:
+    case DeviceKind::kReference:
       return "reference";
-    case Device::kCuda:
+    case DeviceKind::kCuda:
       return "cuda";
-    case Device::kEmulated:
+    case DeviceKind::kEmulated:
       return "emulated";
   }
   throw Error("unknown device");
@@ -85,39 +99,46 @@ Device select_device(std::string_view text, std::string* unused_gpu) {
 }
 
 std::string describe_device(Device device) {
-  switch (device) {
-    case Device::kCpu:
-      return describe_cpu();
-    case Device::kCuda:
+  switch (device.kind) {
+    case DeviceKind::kCpu:
+      return describe_cpu(device);
+    case DeviceKind::kCuda:
       if constexpr (kHasCuda) return "cuda, " + describe_gpu<Cuda>();
       break;
-    case Device::kReference:
-    case Device::kEmulated:
+    case DeviceKind::kReference:
+    case DeviceKind::kEmulated:
       break;
   }
   return device_name(device);
 }
 
-Cpu cpu_stream() { return stream_in_use(); }
-
-void set_cpu_stream(Cpu stream) {
-  if (stream.precision == NetPrecision::kTf32) {
-    throw Error("--nets tf32 needs a GPU: choose --nets fp32 or bf16 on device cpu");
+void require_usable(Device device) {
+  if (device.threads < 0 || device.threads > 4096) {
+    throw Error("cannot run " + std::to_string(device.threads) + " threads: choose 1 to 4096, or 0 for one per core");
   }
-  if (stream.precision == NetPrecision::kBf16 && !stream.tile_model && cpu::bf16::hardware_tiles() == nullptr) {
-    throw Error("--nets bf16 needs a CPU with AMX or AVX512-BF16, which this one has not: choose --nets fp32");
+  const bool fp32 = device.precision == NetPrecision::kFp32;
+  if (device.kind == DeviceKind::kReference && !fp32) {
+    throw Error("the reference device does not round networks to " + precision_name(device.precision) +
+                ": it has them in fp32 and fp64");
   }
-  stream_in_use() = stream;
+  if (device.kind == DeviceKind::kCpu && device.precision == NetPrecision::kTf32) {
+    throw Error("networks in tf32 need a GPU: the cpu has them in fp32 and bf16");
+  }
+  if (device.kind == DeviceKind::kCpu && !fp32 && !device.tile_model && !cpu_has_bf16()) {
+    throw Error("networks in bf16 need a CPU with AMX or AVX512-BF16, which this one has not: it has them in fp32");
+  }
+  if (device.conv == ConvAlgorithm::kFused) return;
+  if (is_host(device)) {
+    throw Error("convolutions by cuDNN need a GPU: device " + device_name(device) + " has kernels of its own");
+  }
+  if (device.precision == NetPrecision::kBf16) {
+    throw ConvLibraryError("convolutions by cuDNN take networks in fp32 or tf32, not in bf16");
+  }
+  require_conv_libraries(device);
 }
 
-int set_thread_count(int threads) {
-  if (threads < 0 || threads > 4096) {
-    throw Error("cannot run " + std::to_string(threads) + " threads: choose 1 to 4096, or 0 for one per core");
-  }
-  omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
-  return thread_count();
-}
+bool cpu_has_bf16() { return cpu::bf16::hardware_tiles() != nullptr; }
 
-int thread_count() { return omp_get_max_threads(); }
+int thread_count(Device device) { return device.threads > 0 ? device.threads : omp_get_max_threads(); }
 
 }  // namespace flowsmith

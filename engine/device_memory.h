@@ -11,7 +11,7 @@
 namespace flowsmith {
 
 /// Uninitialised memory, aligned to 2 MiB on the host and 256 bytes on a GPU. When there is none left, returns null on
-/// the host and throws GpuOutOfMemory, which says more, on a GPU.
+/// the host and throws OutOfMemory, which says more, on a GPU.
 void* allocate_memory(Device device, std::size_t bytes);
 void free_memory(Device device, void* memory) noexcept;
 

@@ -6,23 +6,26 @@
 
 #include "engine/device.h"
 #include "engine/gpu_context.h"
+#include "engine/team_size.h"
 #include "engine/tensor.h"
 
 namespace flowsmith {
 
-/// Runs fn(stream) with the stream tag of the device.
+/// Runs fn(stream) with the stream tag of the device, on the host with its number of threads.
 template <class Fn>
 void dispatch_device(Device device, Fn&& fn) {
-  switch (device) {
-    case Device::kCpu:
-      return fn(cpu_stream());
-    case Device::kReference:
+  switch (device.kind) {
+    case DeviceKind::kCpu: {
+      const TeamSize team(device.threads);
+      return fn(Cpu{device.precision, device.tile_model});
+    }
+    case DeviceKind::kReference:
       return fn(Reference{});
-    case Device::kCuda:
-      if constexpr (kHasCuda) return fn(GpuContext<Cuda>::instance().stream());
+    case DeviceKind::kCuda:
+      if constexpr (kHasCuda) return fn(GpuContext<Cuda>::instance().stream(device.precision, device.conv));
       throw Error("this build has no CUDA");
-    case Device::kEmulated:
-      return fn(GpuContext<Emulated>::instance().stream());
+    case DeviceKind::kEmulated:
+      return fn(GpuContext<Emulated>::instance().stream(device.precision, device.conv));
   }
 }
 
@@ -38,7 +41,7 @@ void dispatch_path(Device device, DType type, Fn&& fn) {
 /// Runs fn(stream, T{}) for a kernel of the networks: the fast backends compute them in float.
 template <class Fn>
 void dispatch_network(Device device, DType type, Fn&& fn) {
-  require(type == DType::kF32 || (type == DType::kF64 && device == Device::kReference),
+  require(type == DType::kF32 || (type == DType::kF64 && device.kind == DeviceKind::kReference),
           "networks are f32, or f64 on the reference device");
   dispatch_device(device, [&](auto stream) {
     if constexpr (std::is_same_v<decltype(stream), Reference>) {

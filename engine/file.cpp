@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "engine/error.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 namespace {

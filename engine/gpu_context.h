@@ -1,9 +1,8 @@
-// The stream tag that kernels of a GPU take: its stream, its scratch memory, and how networks multiply.
+// What kernels of a GPU share, whoever launches them: its stream and its scratch memory.
 #pragma once
 
-#include "engine/error.h"
-#include "kernels/cuda/conv_libraries.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 
@@ -15,6 +14,7 @@ inline constexpr bool kHasCuda = false;
 #endif
 
 /// What all work on the GPU of this process shares; there is one, for CUDA itself has one current device per thread.
+/// Flows take turns on it: one thread of the host at a time.
 template <Gpu G>
 class GpuContext final : public GpuWorkspace {
  public:
@@ -23,22 +23,8 @@ class GpuContext final : public GpuWorkspace {
     return context;
   }
 
-  G stream() { return {GpuRuntime<G>::stream(), this, precision_, conv_}; }
-  void set_precision(NetPrecision precision) { precision_ = precision; }
-  ConvAlgorithm conv_algorithm() const { return conv_; }
-  /// kCudnn: throws GpuError in one line if a library cannot be loaded, or if the precision is one it does not take.
-  void set_conv_algorithm(ConvAlgorithm conv) {
-    if (conv == ConvAlgorithm::kCudnn) {
-      if (precision_ == NetPrecision::kBf16) {
-        throw GpuError("--conv cudnn takes --nets fp32 or tf32: choose one of them, or --conv fused");
-      }
-      cuda::conv_libraries<G>();
-    }
-    conv_ = conv;
-  }
-  /// Whether repeated work is captured into graphs (engine/replay.h).
-  void set_graphs(bool graphs) { graphs_ = graphs; }
-  bool graphs() const { return graphs_; }
+  /// The stream tag of kernels that compute like this.
+  G stream(NetPrecision precision, ConvAlgorithm conv) { return {GpuRuntime<G>::stream(), this, precision, conv}; }
 
   /// Blocks that became too small are kept until the process ends: captured graphs hold their addresses. Each is twice
   /// its predecessor, so together they are no larger than the last.
@@ -47,7 +33,7 @@ class GpuContext final : public GpuWorkspace {
       const std::size_t size = bytes > 2 * size_ ? bytes : 2 * size_;
       try {
         block_ = GpuRuntime<G>::allocate(size);
-      } catch (const GpuOutOfMemory& error) {
+      } catch (const OutOfMemory& error) {
         throw OutOfMemory("out of memory for the kernels: " + std::string(error.what()) + "; choose a smaller batch");
       }
       size_ = size;
@@ -60,9 +46,6 @@ class GpuContext final : public GpuWorkspace {
 
   void* block_ = nullptr;
   std::size_t size_ = 0;
-  NetPrecision precision_ = NetPrecision::kFp32;
-  ConvAlgorithm conv_ = ConvAlgorithm::kFused;
-  bool graphs_ = true;
 };
 
 }  // namespace flowsmith

@@ -35,7 +35,7 @@ Replay::Replay(Device device) {
   dispatch_device(device, [&](auto stream) {
     using Stream = decltype(stream);
     if constexpr (Gpu<Stream>) {
-      if (GpuContext<Stream>::instance().graphs()) graph_ = std::make_unique<GraphOf<Graph, Stream>>();
+      if (device.graphs) graph_ = std::make_unique<GraphOf<Graph, Stream>>();
     }
   });
 }

@@ -11,7 +11,7 @@ namespace flowsmith {
 
 class Replay {
  public:
-  /// On a host device, and where graphs are turned off (GpuContext::set_graphs), every run does the work itself.
+  /// On a host device, and without Device::graphs, every run does the work itself.
   explicit Replay(Device device);
   ~Replay();
   Replay(Replay&&) noexcept;

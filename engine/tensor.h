@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "engine/error.h"
+#include "kernels/error.h"
 #include "kernels/types.h"
 
 namespace flowsmith {

@@ -9,7 +9,7 @@
 
 namespace flowsmith {
 
-/// What a coupling's mask says about a map.
+/// What a coupling's mask says about a map. Of a list nothing is left out.
 struct ConvMask {
   Mask mask;
   int channels = 0;  ///< the mask's own; 0: nothing is known

@@ -1,21 +1,35 @@
-// Bits per dimension and importance weighting: a few numbers per image, on the host, in double.
+// Likelihoods and importance weighting on the host: a few numbers per image, so that plain loops serve every backend.
 #include "kernels/likelihood.h"
 
 #include "kernels/likelihood_math.h"
 
 namespace flowsmith {
 
-double bits_per_dim(double log_prob, std::size_t dims) { return nats_to_bits_per_dim(log_prob, dims); }
-
-double mean_bits_per_dim(const double* log_prob, int n, std::size_t dims) {
-  double sum = 0;
-  for (int i = 0; i < n; ++i) sum += bits_per_dim(log_prob[i], dims);
-  return sum / n;
+double nats_per_bit_per_dim(std::size_t dims) {
+  constexpr double kLn2 = 0.693147180559945309417;
+  return double(dims) * kLn2;
 }
 
-void mean_bits_per_dim_backward(Grad<double> dlog_prob, double dloss, int n, std::size_t dims) {
+double bits_per_dim(double log_prob, std::size_t dims) { return -log_prob / nats_per_bit_per_dim(dims); }
+
+void mean_negative_log_prob(double* loss, const double* log_prob, int n, double nats_per_unit, Reference) {
+  double sum = 0;
+  for (int i = 0; i < n; ++i) sum += -log_prob[i] / nats_per_unit;
+  *loss = sum / n;
+}
+
+void mean_negative_log_prob(double* loss, const double* log_prob, int n, double nats_per_unit, Cpu) {
+  mean_negative_log_prob(loss, log_prob, n, nats_per_unit, Reference{});
+}
+
+void mean_negative_log_prob_backward(Grad<double> dlog_prob, const double* dloss, int n, double nats_per_unit,
+                                     Reference) {
   if (!dlog_prob) return;
-  for (int i = 0; i < n; ++i) dlog_prob.write(i, bits_per_dim(dloss, dims) / n);
+  for (int i = 0; i < n; ++i) dlog_prob.write(i, -*dloss / nats_per_unit / n);
+}
+
+void mean_negative_log_prob_backward(Grad<double> dlog_prob, const double* dloss, int n, double nats_per_unit, Cpu) {
+  mean_negative_log_prob_backward(dlog_prob, dloss, n, nats_per_unit, Reference{});
 }
 
 double log_mean_exp(const double* log_prob, int m, std::size_t stride) {

@@ -1,4 +1,4 @@
-// The formulas of likelihood.h, shared by host and device.
+// The formula of importance weighting, shared by host and device.
 #pragma once
 
 #include <cmath>
@@ -7,12 +7,6 @@
 #include "kernels/types.h"
 
 namespace flowsmith {
-
-/// -log_prob / (dims * ln 2).
-FLOWSMITH_HD inline double nats_to_bits_per_dim(double log_prob, std::size_t dims) {
-  constexpr double kLn2 = 0.693147180559945309417;
-  return -log_prob / (double(dims) * kLn2);
-}
 
 /// log((1/m) sum_j exp(log_prob[j*stride])), j < m, shifted by the largest term.
 FLOWSMITH_HD inline double shifted_log_mean_exp(const double* log_prob, int m, std::size_t stride) {

@@ -35,6 +35,9 @@ enum class NoisePurpose : std::uint32_t {
   kPrior = 4,       ///< latents of a sample; draw = index of the latent (0: final, k: k-th split)
   kShuffle = 5,     ///< data order; draw = epoch
   kWeights = 6,     ///< initial weights; draw = index of the parameter
+  kToyData = 7,     ///< points of a toy density, by number instead of image; draw = subset
+  kOrder = 8,       ///< fixed random orders of channels; draw = 0
+  kRotation = 9,    ///< random rotations that weights start from; draw = 0
 };
 
 struct NoiseStream {
@@ -56,22 +59,23 @@ FLOWSMITH_HD inline float word_to_uniform(std::uint32_t word) {
 }
 
 /// u[i][j] ~ U(0,1) for image index[i], elements j < per_image. Shapes: u (n, per_image), index (n).
+/// `stream` lies where index does: on a GPU its draw changes while a captured graph keeps its arguments.
 template <class T>
-void uniform_noise(T* u, const std::uint32_t* index, NoiseStream stream, int n, std::size_t per_image, Reference);
+void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image,
+                   Reference);
 template <class T>
-void uniform_noise(T* u, const std::uint32_t* index, NoiseStream stream, int n, std::size_t per_image, Cpu);
-/// `stream` is one in device memory: its draw changes while a captured graph keeps its arguments.
+void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image, Cpu);
 template <class T, Gpu G>
 void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image, G gpu);
 
 /// z[i][j] ~ N(0, scale^2) by Box-Muller (Box and Muller 1958), computed in double; words 0,1 of a
 /// group make its first two normals and words 2,3 the others. Shapes as for uniform_noise.
 template <class T>
-void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double scale, int n, std::size_t per_image,
-                  Reference);
+void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
+                  std::size_t per_image, Reference);
 template <class T>
-void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double scale, int n, std::size_t per_image,
-                  Cpu);
+void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
+                  std::size_t per_image, Cpu);
 template <class T, Gpu G>
 void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
                   std::size_t per_image, G gpu);

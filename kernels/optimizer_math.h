@@ -7,11 +7,21 @@
 
 namespace flowsmith {
 
-/// min(1, max_norm / (norm + 1e-6)), and 1 without clipping.
-FLOWSMITH_HD inline double clip_scale(double norm, double max_norm) {
+/// The factor that brings a gradient of norm `norm` down to max_norm: min(1, max_norm / (norm + 1e-6)), and 1 without
+/// clipping.
+FLOWSMITH_HD inline double clip_factor(double norm, double max_norm) {
   if (max_norm <= 0) return 1;
   const double factor = max_norm / (norm + 1e-6);
   return factor >= 1 ? 1 : factor;  // a NaN norm stays visible
+}
+
+/// Whether a step counts: loss and gradient are finite, and the step before it counted. Then *steps_taken becomes its
+/// number.
+FLOWSMITH_HD inline bool admit_step(std::int64_t* steps_taken, double grad_squared_norm, double loss,
+                                    std::int64_t step) {
+  if (!std::isfinite(loss) || !std::isfinite(grad_squared_norm) || *steps_taken < step - 1) return false;
+  *steps_taken = step;
+  return true;
 }
 
 /// What an Adam step has in common for all parameters.

@@ -6,7 +6,7 @@
 
 namespace flowsmith {
 
-/// x -> log p(x) for n images.
+/// x -> log p(x) for n examples.
 struct Flow::Scoring {
   explicit Scoring(Device device) : inputs(device), tape(device), replay(device) {}
 
@@ -19,7 +19,7 @@ struct Flow::Scoring {
   Replay replay;
 };
 
-/// Latents -> n images.
+/// Latents -> n examples.
 struct Flow::Decoding {
   explicit Decoding(Device device) : inputs(device), tape(device), replay(device) {}
 
@@ -27,7 +27,7 @@ struct Flow::Decoding {
   Arena inputs;
   std::vector<Tensor> latents;  ///< f64; the last one is overwritten by the pass
   Tensor index, stream;         ///< for drawing latents
-  Tensor images;
+  Tensor data;                  ///< what they stand for
   Tape tape;
   Replay replay;
 };

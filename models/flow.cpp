@@ -2,150 +2,147 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 
 #include "engine/dispatch.h"
 #include "engine/trace.h"
+#include "kernels/likelihood.h"
 #include "models/fixed_passes.h"
-#include "models/multiscale.h"
+#include "models/registry.h"
 
 namespace flowsmith {
 
-Flow::Flow(ModelSpec spec, Device device, DType network_type)
-    : spec_(spec), parameters_(device, network_type), tape_(std::make_unique<Tape>(device)) {
-  require_valid(spec);
-  switch (spec.architecture) {
-    case Architecture::kSimple:
-      build_simple(false);
-      break;
-    case Architecture::kVardeq:
-      build_simple(true);
-      break;
-    case Architecture::kMultiscale:
-      build_multiscale();
-      break;
+Flow::Flow(const FlowConfig& config, Device device, DType network_type, std::size_t most_parameters)
+    : config_(config), parameters_(device, network_type), tape_(std::make_unique<Tape>(device)) {
+  require_usable(device);
+  try {
+    Builder builder{parameters_, "flows.0.", layer_shape(1)};
+    if (takes_images()) builder.levels = config.data().integer("levels");
+    input_ = takes_images() ? make_dequantization(config.dequantization(), builder)
+                            : make_number_input(config.data(), builder);
+    layers_ = make_layers(config.layers(), builder, "flows.", 1);
+    builder.prefix = "base.";
+    base_ = make_base(config.base(), builder);
+    if (parameters_.element_count() > most_parameters) {
+      throw Error("it has " + std::to_string(parameters_.element_count()) + " parameters, and there are at most " +
+                  std::to_string(most_parameters) + " weights for them: give the weights of the right model");
+    }
+    parameters_.allocate();
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error("model " + config.name() + ": " + error.what());
   }
-  parameters_.allocate();
 }
 
 Flow::~Flow() = default;
 Flow::Flow(Flow&&) noexcept = default;
 
-void Flow::build_simple(bool variational) {
-  if (variational) dequantization_ = make_variational_dequantization();
-  add_couplings(spec_.couplings, MaskKind::kCheckerboard, 1, 32);
+void Flow::initialize(std::uint64_t seed) {
+  parameters_.initialize(seed);
+  data_initialized_ = false;
+  weights_changed();
 }
 
-void Flow::build_multiscale() {
-  dequantization_ = make_variational_dequantization();
-  const int quarter = spec_.couplings / 4;
-  add_couplings(quarter, MaskKind::kCheckerboard, 1, 32);
-  layers_.push_back(std::make_unique<SqueezeLayer>());
-  add_couplings(quarter, MaskKind::kChannel, 4, 48);
-  layers_.push_back(std::make_unique<SplitLayer>(split_count_++));
-  layers_.push_back(std::make_unique<SqueezeLayer>());
-  add_couplings(2 * quarter, MaskKind::kChannel, 8, 64);
+void Flow::standardize(const std::vector<double>& mean, const std::vector<double>& deviation) {
+  require(config_.standardizes(), "this flow takes its data as they are");
+  set_standardization(parameters_, mean, deviation);
+  input_->weights_changed(parameters_);
 }
 
-void Flow::add_couplings(int count, MaskKind kind, int channels, int hidden) {
-  for (int i = 0; i < count; ++i) {
-    const CouplingOptions options{{kind, i % 2 == 1}, channels, 0, hidden, spec_.edition};
-    layers_.push_back(std::make_unique<CouplingLayer>(parameters_, next_prefix(), options));
+bool Flow::needs_data() const { return input_->needs_data() || flowsmith::needs_data(layers_); }
+
+bool Flow::uses_batch_statistics() const {
+  return std::any_of(layers_.begin(), layers_.end(),
+                     [](const PlacedLayer& l) { return l.bijector->uses_batch_statistics(); });
+}
+
+void Flow::initialize_from(Batch batch, DequantizationNoise noise) {
+  tape_->start(false);
+  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
+  const Var logdet = tape_->output(DType::kF64, Shape{batch.n}, false);
+  fill_zero(device(), tape_->value(logdet));
+  const ParameterVars parameters(*tape_, parameters_);
+  FlowPass pass{*tape_, parameters, parameters_.dtype(), logdet, {}, false};
+  pass.batch_statistics = true;
+  Var z = input_->initialize(pass, parameters_, tensors, DType::kF64);
+  for (const PlacedLayer& layer : layers_) z = layer.bijector->initialize(pass, parameters_, z);
+  data_initialized_ = true;
+  weights_changed();
+}
+
+void Flow::weights_changed() {
+  try {
+    input_->weights_changed(parameters_);
+  } catch (const Error& error) {
+    throw Error("layer flows.0 (" + input_->description() + "): " + error.what());
   }
+  flowsmith::weights_changed(layers_, parameters_);
 }
 
-Dequantization Flow::make_variational_dequantization() {
-  std::vector<std::unique_ptr<CouplingLayer>> couplings;
-  for (int i = 0; i < 4; ++i) {
-    const CouplingOptions options{{MaskKind::kCheckerboard, i % 2 == 1}, 1, 1, 16, spec_.edition};
-    const std::string prefix = "flows.0.flows." + std::to_string(i) + ".";
-    couplings.push_back(std::make_unique<CouplingLayer>(parameters_, prefix, options));
-  }
-  return Dequantization(std::move(couplings));
+MapShape Flow::data_shape(int n) const {
+  MapShape shape = config_.data_shape();
+  shape.n = n;
+  return shape;
 }
 
-/// The dequantization is the tutorial's flows.0.
-std::string Flow::next_prefix() const { return "flows." + std::to_string(layers_.size() + 1) + "."; }
-
-std::size_t Flow::batch_bytes(int n, DType path, bool given_noise) const {
-  return lay_out_batch(nullptr, n, path, given_noise).block.size();
+MapShape Flow::layer_shape(int n) const {
+  const MapShape shape = data_shape(n);
+  const bool flatten = takes_images() && config_.data().flag("flatten");
+  return flatten ? MapShape{n, 1, 1, int(shape.image_size())} : shape;
 }
 
-BatchTensors Flow::lay_out_batch(void* memory, int n, DType path, bool given_noise) const {
-  constexpr std::size_t kAlignment = 64;
-  require(n > 0, "a pass needs at least one image");
-  const auto base = reinterpret_cast<std::uintptr_t>(memory);
-  std::size_t size = 0;
-  const auto place = [&](DType type, const Shape& shape) {
-    const Tensor tensor(reinterpret_cast<void*>(base + size), type, shape);
-    size += (tensor.bytes() + kAlignment - 1) / kAlignment * kAlignment;
-    return tensor;
-  };
-  const MapShape map = image_shape(n);
-  BatchTensors tensors;
-  tensors.images = place(DType::kU8, map);
-  tensors.index = place(DType::kU32, Shape{n});
-  tensors.stream = place(DType::kU8, Shape{int(sizeof(NoiseStream))});
-  if (given_noise) tensors.values = place(path, map);
-  tensors.block = Tensor(memory, DType::kU8, Shape{int(size)});
+double Flow::nats_per_unit() const { return takes_images() ? nats_per_bit_per_dim(dims()) : 1; }
+
+BatchLayout Flow::batch_layout(int n, DType path, bool given_noise) const {
+  return {layer_shape(n), takes_images(), path, given_noise};
+}
+
+BatchTensors Flow::uploaded(Tape& tape, Batch batch, DequantizationNoise noise, DType path) const {
+  const BatchLayout layout = batch_layout(batch.n, path, noise.values != nullptr);
+  const BatchTensors tensors = layout.allocate(tape.arena());
+  layout.upload(device(), tensors, batch, noise);
   return tensors;
-}
-
-BatchTensors Flow::new_batch(Arena& arena, int n, DType path, bool given_noise) const {
-  return lay_out_batch(arena.allocate(batch_bytes(n, path, given_noise)), n, path, given_noise);
-}
-
-void Flow::write_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const {
-  std::memcpy(tensors.images.raw(), batch.pixels, tensors.images.bytes());
-  std::memcpy(tensors.index.raw(), batch.index, tensors.index.bytes());
-  std::memcpy(tensors.stream.raw(), &noise.stream, sizeof noise.stream);
-  if (!tensors.values) return;
-  dispatch_path(Device::kReference, tensors.values.dtype(), [&](auto, auto zero) {
-    std::copy_n(noise.values, tensors.values.size(), tensors.values.data<decltype(zero)>());
-  });
-}
-
-void Flow::upload_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const {
-  if (is_host(device())) return write_batch(tensors, batch, noise);
-  std::vector<std::byte> block(tensors.block.size());
-  const DType path = tensors.values ? tensors.values.dtype() : DType::kF32;  // any: it is the type of the values
-  write_batch(lay_out_batch(block.data(), batch.n, path, bool(tensors.values)), batch, noise);
-  upload(device(), tensors.block.raw(), block.data(), block.size());
 }
 
 template <class Visit>
 Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
-                             Visit&& visit) const {
-  const MapShape map = batch.images.map();
+                             bool batch_statistics, Visit&& visit) const {
+  const MapShape map = batch.data.map();
   const Var logdet = tape.output(DType::kF64, Shape{map.n}, true);
   fill_zero(device(), tape.value(logdet));
   const ParameterVars parameters(tape, parameters_);
   FlowPass pass{tape, parameters, parameters_.dtype(), logdet, {}, keep_latents};
+  pass.batch_statistics = batch_statistics;
 
   const TraceRange range("forward");
-  Var z = dequantization_.forward(pass, batch, path);
+  Var z = input_->forward(pass, batch, path);
   visit(0, z, logdet);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const TraceRange layer(("flows." + std::to_string(i + 1)).c_str());
-    z = layers_[i]->forward(pass, z);
+    const TraceRange layer(layers_[i].name.c_str());
+    z = layers_[i].bijector->forward(pass, z);
     visit(int(i) + 1, z, logdet);
   }
-  gaussian_log_density(tape, z, logdet);  // from here on logdet is log p(x)
-  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt)};
+  z = base_->forward(pass, z);  // from here on logdet is log p(x)
+  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt), std::move(pass.running)};
 }
 
-Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const {
-  return run_forward(tape, batch, path, keep_latents, [](int, Var, Var) {});
+Var Flow::run_inverse(FlowPass& pass, Var z) const {
+  for (std::size_t i = layers_.size(); i-- > 0;) z = layers_[i].bijector->inverse(pass, z);
+  return z;
 }
 
-Flow::Pass Flow::forward(Tape& tape, ImageBatch batch, DequantizationNoise noise, DType path, bool keep_latents) const {
-  const BatchTensors tensors = new_batch(tape.arena(), batch.n, path, noise.values != nullptr);
-  upload_batch(tensors, batch, noise);
-  return forward(tape, tensors, path, keep_latents);
+Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
+                         bool batch_statistics) const {
+  return run_forward(tape, batch, path, keep_latents, batch_statistics, [](int, Var, Var) {});
 }
 
-std::optional<std::string> Flow::find_non_finite(ImageBatch batch, DequantizationNoise noise, DType path) {
+Flow::Pass Flow::forward(Tape& tape, Batch batch, DequantizationNoise noise, DType path, bool keep_latents,
+                         bool batch_statistics) const {
+  return forward(tape, uploaded(tape, batch, noise, path), path, keep_latents, batch_statistics);
+}
+
+std::optional<std::string> Flow::find_non_finite(Batch batch, DequantizationNoise noise, DType path,
+                                                 bool batch_statistics) {
   std::optional<std::string> found;
   const std::vector<LayerInfo> infos = layers();
   const auto visit = [&](int layer, Var z, Var logdet) {
@@ -158,57 +155,71 @@ std::optional<std::string> Flow::find_non_finite(ImageBatch batch, Dequantizatio
         bool finite = std::isfinite(sums[i]);
         for (std::size_t j = 0; j < per_image; ++j) finite = finite && std::isfinite(values[i * per_image + j]);
         if (finite) continue;
-        found = "layer " + infos[layer].name + " (" + infos[layer].description + "), image " +
-                std::to_string(batch.index[i]);
+        found = "layer " + infos[layer].name + " (" + infos[layer].description + "), " +
+                (takes_images() ? "image " : "row ") + std::to_string(batch.index[i]);
       }
     });
   };
   tape_->start(false);
-  const BatchTensors tensors = new_batch(tape_->arena(), batch.n, path, noise.values != nullptr);
-  upload_batch(tensors, batch, noise);
-  run_forward(*tape_, tensors, path, false, visit);
+  const BatchTensors tensors = uploaded(*tape_, batch, noise, path);
+  run_forward(*tape_, tensors, path, false, batch_statistics, visit);
+  return found;
+}
+
+std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, DequantizationNoise noise) {
+  std::vector<BoundedLogdet> found;
+  double before = 0;
+  const auto visit = [&](int layer, Var, Var logdet) {
+    double mean = 0;
+    for (const double value : tape_->read<double>(tape_->value(logdet))) mean += value / batch.n;
+    if (layer > 0) {
+      const PlacedLayer& placed = layers_[layer - 1];
+      const std::optional<double> largest = placed.bijector->largest_logdet(parameters_);
+      if (largest) found.push_back({placed.name, mean - before, *largest});
+    }
+    before = mean;
+  };
+  tape_->start(false);
+  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
+  run_forward(*tape_, tensors, DType::kF64, false, false, visit);
   return found;
 }
 
 std::vector<std::pair<std::string, MapShape>> Flow::latent_shapes() const {
   std::vector<std::pair<std::string, MapShape>> shapes;
-  MapShape map = image_shape(1);
-  for (const auto& layer : layers_) {
-    if (const auto* const split = dynamic_cast<const SplitLayer*>(layer.get())) {
-      shapes.emplace_back("z." + std::to_string(shapes.size()), split->latent_shape(map));
+  MapShape map = layer_shape(1);
+  for (const PlacedLayer& layer : layers_) {
+    if (const auto latent = layer.bijector->latent_shape()) {
+      shapes.emplace_back("z." + std::to_string(shapes.size()), *latent);
     }
-    map = layer->output_shape(map);
+    map = layer.output;
   }
   shapes.emplace_back("z.final", map);
   return shapes;
 }
 
 std::vector<Flow::LayerInfo> Flow::layers() const {
-  MapShape map = image_shape(1);
-  std::vector<LayerInfo> infos{{"flows.0", dequantization_.description(), map, 0}};
-  for (const auto& layer : layers_) {
-    map = layer->output_shape(map);
-    infos.push_back({"flows." + std::to_string(infos.size()), layer->description(), map, 0});
+  MapShape map = layer_shape(1);
+  std::vector<LayerInfo> infos{{"flows.0", input_->description(), map, 0, {}}};
+  for (const PlacedLayer& layer : layers_) {
+    map = layer.output;
+    infos.push_back({layer.name, layer.bijector->description(), map, 0, layer.bijector->condition_number(parameters_)});
   }
-  for (int i = 0; i < parameters_.count(); ++i) {
-    const std::string& name = parameters_[i].name;  // "flows.12.network..."
-    infos[std::stoul(name.substr(6))].parameters += parameters_[i].shape.size();
+  infos.push_back({"base", base_->description(), map, 0, {}});
+  for (LayerInfo& info : infos) {
+    for (int i = 0; i < parameters_.count(); ++i) {
+      if (parameters_[i].name.starts_with(info.name + ".")) info.parameters += parameters_[i].shape.size();
+    }
   }
   return infos;
 }
 
-std::vector<Flow::MaskInfo> Flow::masks() const {
-  std::vector<MaskInfo> masks;
-  MapShape map = image_shape(1);
-  for (const auto& coupling : dequantization_.couplings())
-    masks.push_back({coupling->mask_name(), coupling->mask(), map});
-  for (const auto& layer : layers_) {
-    if (const auto* const coupling = dynamic_cast<const CouplingLayer*>(layer.get())) {
-      masks.push_back({coupling->mask_name(), coupling->mask(), map});
-    }
-    map = layer->output_shape(map);
+std::vector<NamedMask> Flow::masks() const {
+  std::vector<NamedMask> all = input_->masks();
+  for (const PlacedLayer& layer : layers_) {
+    for (NamedMask& mask : layer.bijector->masks()) all.push_back(std::move(mask));
   }
-  return masks;
+  return all;
 }
 
 }  // namespace flowsmith

@@ -1,11 +1,11 @@
-// A normalizing flow on 8-bit grey images: exact likelihoods, latents and samples.
+// A normalizing flow: exact likelihoods, latents and samples of 8-bit images or vectors of numbers.
 //
-//   log p(x) = log N(z; 0, 1) + log |det dz/dx|,  z = f(x + u),  u ~ U(0,1) or learned
+//   log p(x) = log p_base(z) + log |det dz/dx|,  z = f(x)            (for 8-bit images of x + noise)
 //
 // Example:
 //   Flow flow = Flow::load("best.safetensors");
-//   ImageBatch batch{pixels, index, 64};                    // pixels: 64 x 28 x 28 bytes
-//   std::vector<double> nats = flow.log_prob(batch, {seed});
+//   Batch batch{pixels, index, 64};                              // pixels: 64 x 28 x 28 bytes
+//   std::vector<double> nats = flow.log_prob(batch, {seed, NoisePurpose::kScoring, 0}, 8);
 //   std::vector<std::uint8_t> images = flow.sample({.count = 16, .seed = 7});
 #pragma once
 
@@ -16,28 +16,15 @@
 #include <vector>
 
 #include "engine/safetensors.h"
-#include "models/bijector.h"
-#include "models/dequantization.h"
-#include "models/model_spec.h"
+#include "models/bases/base.h"
+#include "models/batch.h"
+#include "models/bijectors/sequence.h"
+#include "models/config.h"
+#include "models/input/input_layer.h"
 
 namespace flowsmith {
 
-/// Images of the flow's size, one after the other, and the number that each has in its data set: the number
-/// keys its noise, so an image scores the same in any batch.
-struct ImageBatch {
-  const std::uint8_t* pixels;
-  const std::uint32_t* index;
-  int n;
-};
-
-/// Where dequantization noise comes from: a counter-based stream, or (to replay somebody else's run) given
-/// values in [0, 1], as many as pixels.
-struct DequantizationNoise {
-  NoiseStream stream;
-  const float* values = nullptr;
-};
-
-/// One latent of a batch: per image h*w*c numbers, NHWC.
+/// One latent of a batch: per example h*w*c numbers, NHWC.
 struct Latent {
   std::string name;  ///< "z.0" for the first split, ..., "z.final"
   int h = 0, w = 0, c = 0;
@@ -45,55 +32,85 @@ struct Latent {
 };
 
 /// All latents of a batch, in the order in which the flow makes them. Together they are as many numbers as
-/// the images have pixels.
+/// the data have.
 using Latents = std::vector<Latent>;
 
 struct SampleOptions {
   int count = 64;
   std::uint64_t seed = 0;
-  double temperature = 1;   ///< standard deviation of the latents
+  double temperature = 1;   ///< factor on the standard deviations of the base
   std::uint32_t first = 0;  ///< number of the first sample: sample k of a seed is the same in any batch
+};
+
+/// What a stack of layers makes of arrays.
+struct Transformed {
+  std::vector<double> values;  ///< per example as many as went in
+  std::vector<double> logdet;  ///< per example: log|det| of the direction that was run
 };
 
 class Flow {
  public:
   /// A new flow whose parameters are all zero but for allocation; call initialize() or load weights. `network_type` f64
-  /// is for gradient checks on Device::kReference. Throws Error for a spec that is not valid.
-  explicit Flow(ModelSpec spec, Device device = Device::kCpu, DType network_type = DType::kF32);
+  /// is for gradient checks on Device::kReference. Throws Error naming the layer if one does not fit the shape of what
+  /// comes before it, or if the flow has more than `most_parameters`, before they take memory; and what
+  /// require_usable(device) throws.
+  explicit Flow(const FlowConfig& config, Device device = Device::kCpu, DType network_type = DType::kF32,
+                std::size_t most_parameters = std::size_t(-1));
   ~Flow();
   Flow(Flow&&) noexcept;
 
-  /// PyTorch's default initial weights, drawn from the seed.
-  void initialize(std::uint64_t seed) { parameters_.initialize(seed); }
+  /// Initial weights as each layer's documentation says, drawn from the seed.
+  void initialize(std::uint64_t seed);
+  /// The mean and standard deviation of each column of the training data, for a flow whose data are standardized: kept
+  /// with the weights, undone in samples, and counted in the log-determinant.
+  void standardize(const std::vector<double>& mean, const std::vector<double>& deviation);
+  /// Whether layers take initial values from data, as actnorm does.
+  bool needs_data() const;
+  /// Whether a training step needs at least two examples, for batch norms.
+  bool uses_batch_statistics() const;
+  /// Lets them. To be called once, on the first examples, before training; the flag goes into weight files, so that
+  /// nobody does it again. Layers behind them see what they make of the examples.
+  void initialize_from(Batch batch, DequantizationNoise noise);
+  bool is_data_initialized() const { return data_initialized_; }
+  void set_data_initialized(bool done) { data_initialized_ = done; }
+  /// To be called when parameters() got new values. Throws Error naming the layer if they are no bijection.
+  void weights_changed();
 
-  // --- files (models/weights.cpp) ---
+  // --- files (models/files/weights.cpp) ---
 
-  /// Reads weights written by save(), by training, or by PyTorch under the tutorial's names; the model is
+  /// Reads weights written by save(), by training, or by PyTorch under the tutorial's names; the configuration is
   /// taken from the file. Throws Error naming the file.
   static Flow load(const std::string& path, Device device = Device::kCpu);
-  /// Writes the weights under the tutorial's names, atomically.
+  /// Writes the weights and the configuration, atomically.
   void save(const std::string& path) const;
 
-  // --- whole batches, without gradients; the path is f64 ---
+  // --- whole batches, without gradients; the path is f64 (models/inference.cpp) ---
 
-  /// Images of one pass in the calls below (default 64): larger batches are cut into pieces of this size. It
+  /// Examples of one pass in the calls below (default 64): larger batches are cut into pieces of this size. It
   /// changes memory and speed, never a result.
   void set_inference_batch(int n) { inference_batch_ = n; }
 
-  /// log p(x) in nats of each image for one draw of noise (a lower bound of the exact value).
-  std::vector<double> log_prob(ImageBatch batch, DequantizationNoise noise);
+  /// log p(x) in nats of each example; of images for one draw of noise (a lower bound of the exact value).
+  std::vector<double> log_prob(Batch batch, DequantizationNoise noise);
   /// The same for draws 0 ... samples-1 of the stream, [sample][image].
-  std::vector<double> log_prob_draws(ImageBatch batch, NoiseStream stream, int samples);
+  std::vector<double> log_prob_draws(Batch batch, NoiseStream stream, int samples);
   /// log p(x) with `samples` importance samples: log-mean-exp over log_prob_draws.
-  std::vector<double> log_prob(ImageBatch batch, NoiseStream stream, int samples);
-  /// -log_prob / (dims ln 2).
-  std::vector<double> bits_per_dim(ImageBatch batch, NoiseStream stream, int samples);
+  std::vector<double> log_prob(Batch batch, NoiseStream stream, int samples);
 
-  Latents encode(ImageBatch batch, DequantizationNoise noise);
+  Latents encode(Batch batch, DequantizationNoise noise);
   /// The images of n sets of latents; gives back exactly what encode() was given. Throws Error if the
-  /// latents are not those of this flow.
+  /// latents are not those of this flow, or if it takes numbers.
   std::vector<std::uint8_t> decode(const Latents& latents, int n);
   std::vector<std::uint8_t> sample(const SampleOptions& options);
+  /// The same for flows of numbers.
+  std::vector<double> decode_numbers(const Latents& latents, int n);
+  std::vector<double> sample_numbers(const SampleOptions& options);
+
+  /// The layers as a function on n examples of dims() numbers (NHWC): x -> z. Where layers split, z is the latents of
+  /// an example one after the other. For flows of 8-bit images x is what their dequantization gives. Base and
+  /// dequantization take no part.
+  Transformed transform(std::span<const double> x, int n);
+  Transformed inverse_transform(std::span<const double> z, int n);
 
   /// Kernels, copies and fills of the captured pass of log_prob(), and of decode() and sample(); 0 where nothing is
   /// captured.
@@ -103,79 +120,91 @@ class Flow {
   // --- one pass on a tape, for training and tools ---
 
   struct Pass {
-    Var log_prob;                       ///< (n) f64
-    Var z;                              ///< final latent
-    std::vector<Tensor> latents;        ///< of the splits, if asked for
-    std::vector<RebuiltInput> rebuilt;  ///< where the tape says recompute(); backward then writes over z
+    Var log_prob;                             ///< (n) f64
+    Var z;                                    ///< final latent
+    std::vector<Tensor> latents;              ///< of the splits, if asked for
+    std::vector<RebuiltInput> rebuilt;        ///< where the tape says recompute(); backward then writes over z
+    std::vector<RunningUpdate> running = {};  ///< of batch norms, if they took the batch's statistics
   };
-  /// Bytes of a batch of n images. `path` is the type of z.
-  std::size_t batch_bytes(int n, DType path, bool given_noise) const;
-  /// A batch in `memory` of that size: of the flow's device, or of the host on its way there.
-  BatchTensors lay_out_batch(void* memory, int n, DType path, bool given_noise) const;
-  /// The same in memory of the arena, whose device must be that of the flow.
-  BatchTensors new_batch(Arena& arena, int n, DType path, bool given_noise) const;
-  /// Fills a batch in memory of the host.
-  void write_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const;
-  /// Fills a batch in memory of the flow's device.
-  void upload_batch(const BatchTensors& tensors, ImageBatch batch, DequantizationNoise noise) const;
-  Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents) const;
-  /// All three at once. Throws Error if the batch is empty.
-  Pass forward(Tape& tape, ImageBatch batch, DequantizationNoise noise, DType path, bool keep_latents) const;
+  /// Of a batch of n examples. `path` is the type of z.
+  BatchLayout batch_layout(int n, DType path, bool given_noise) const;
+  /// `batch_statistics`: batch norms normalise by the statistics of the batch, as in training, instead of running ones.
+  Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
+               bool batch_statistics = false) const;
+  /// The same with the batch on its way first. Throws Error if it is empty.
+  Pass forward(Tape& tape, Batch batch, DequantizationNoise noise, DType path, bool keep_latents,
+               bool batch_statistics = false) const;
 
   /// Where a forward pass first meets a value that is not finite: "layer flows.3 (squeeze), image 17"; nothing if
   /// all are finite. Images are named by their index.
-  std::optional<std::string> find_non_finite(ImageBatch batch, DequantizationNoise noise, DType path);
+  std::optional<std::string> find_non_finite(Batch batch, DequantizationNoise noise, DType path,
+                                             bool batch_statistics = false);
+
+  /// Of a layer whose log-determinant is bounded: what it is on average over the examples, and its bound.
+  struct BoundedLogdet {
+    std::string name;
+    double mean, largest;
+  };
+  /// Flows stall when every coupling expands as much as it can: this is how near they are. Batch norms take running
+  /// statistics.
+  std::vector<BoundedLogdet> bounded_logdets(Batch batch, DequantizationNoise noise);
 
   // --- what it is made of ---
 
-  const ModelSpec& spec() const { return spec_; }
-  MapShape image_shape(int n) const { return {n, spec_.height, spec_.width, 1}; }
-  std::size_t dims() const { return image_shape(1).size(); }
+  const FlowConfig& config() const { return config_; }
+  bool takes_images() const { return config_.takes_images(); }
+  /// Of n examples of data.
+  MapShape data_shape(int n) const;
+  std::size_t dims() const { return data_shape(1).size(); }
+  /// Nats in one unit of the flow's score: bits per dimension for 8-bit images, nats for numbers.
+  double nats_per_unit() const;
+  std::string unit() const { return takes_images() ? "bits/dim" : "nats"; }
+
   Device device() const { return parameters_.device(); }
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
 
-  /// Names and per-image shapes (n = 1) of the latents, in order.
+  /// Names and shapes (n = 1) of the latents, in order.
   std::vector<std::pair<std::string, MapShape>> latent_shapes() const;
 
   struct LayerInfo {
-    std::string name;  ///< "flows.3", the prefix of its parameters
+    std::string name;  ///< "flows.3", the prefix of its parameters; "base"
     std::string description;
     MapShape output;  ///< n = 1
     std::size_t parameters;
+    std::optional<double> condition_number;  ///< of the matrix of a linear layer
   };
+  /// The layers, and the base behind them.
   std::vector<LayerInfo> layers() const;
-
-  struct MaskInfo {
-    std::string name;  ///< of the buffer in the tutorial's state_dict
-    Mask mask;
-    MapShape shape;  ///< of z there, n = 1
-  };
-  std::vector<MaskInfo> masks() const;
+  std::vector<NamedMask> masks() const;
 
  private:
-  void build_simple(bool variational);
-  void build_multiscale();
-  void add_couplings(int count, MaskKind kind, int channels, int hidden);
-  Dequantization make_variational_dequantization();
-  std::string next_prefix() const;
-
+  /// A batch in memory of the tape.
+  BatchTensors uploaded(Tape& tape, Batch batch, DequantizationNoise noise, DType path) const;
   /// Calls visit(layer number, z, logdet) after each layer.
   template <class Visit>
-  Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, Visit&& visit) const;
+  Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
+                   Visit&& visit) const;
+  /// z, in the shape of the last layer, back to that of the first.
+  Var run_inverse(FlowPass& pass, Var z) const;
+  MapShape layer_shape(int n) const;  ///< of what the first layer behind the dequantization sees
 
-  // models/flow_inference.cpp: passes of one batch size
+  // models/inference.cpp: passes of one batch size
   struct Scoring;
   struct Decoding;
   Scoring& scoring(int n, bool given_noise);
   Decoding& decoding(int n);
-  void run_decoding(Decoding& pass, std::uint8_t* images);
+  void run_decoding(Decoding& pass, void* data);
+  void decode_into(const Latents& latents, int n, std::byte* data);
+  void sample_into(const SampleOptions& options, std::byte* data);
+  std::size_t example_bytes() const;
 
-  ModelSpec spec_;
+  FlowConfig config_;
   Parameters parameters_;
-  Dequantization dequantization_;
-  std::vector<std::unique_ptr<Bijector>> layers_;  ///< after the dequantization
-  int split_count_ = 0;
+  std::unique_ptr<InputLayer> input_;
+  std::vector<PlacedLayer> layers_;  ///< behind the input
+  std::unique_ptr<Base> base_;
+  bool data_initialized_ = false;
   int inference_batch_ = 64;
   std::unique_ptr<Tape> tape_;  ///< for passes that are not repeated
   std::unique_ptr<Scoring> scoring_;

@@ -4,7 +4,7 @@
 
 #include "engine/file.h"
 #include "kernels/cpu/peak.h"
-#include "models/benchmark.h"
+#include "tools/bench/benchmark.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
 
@@ -61,14 +61,14 @@ void print_table(const BenchmarkReport& report) {
 }
 
 /// What the machine is, and what it can do at most.
-void print_header(const BenchmarkOptions& which, const std::string& nets, int threads, const Ceilings& ceilings,
-                  int repeats) {
+void print_header(const BenchmarkOptions& which, const std::string& nets, const Ceilings& ceilings, int repeats) {
   const std::string rounds = "median of " + std::to_string(repeats) + " round" + (repeats == 1 ? "" : "s");
   if (is_host(which.device)) {
+    const int threads = thread_count(which.device);
     std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n",
                 device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
                 ceilings.fp32_gflop_per_s, rounds.c_str());
-    if (which.precision == NetPrecision::kBf16) {
+    if (which.device.precision == NetPrecision::kBf16) {
       std::printf("networks in %s, measured peak %.1f GFLOP/s\n", nets.c_str(), ceilings.bf16_gflop_per_s);
     }
     std::printf("\n");
@@ -83,10 +83,10 @@ void print_header(const BenchmarkOptions& which, const std::string& nets, int th
 
 int bench(const cxxopts::ParseResult& options) {
   BenchmarkOptions which;
-  which.edition = parse_edition(options["edition"].as<std::string>());
+  which.edition = options["edition"].as<std::string>();
   which.device = device_from(options);
-  const std::string nets = options["nets"].as<std::string>();
-  which.precision = parse_precision(nets);
+  // The reference kernels run on one thread, and so does the peak that they are held against.
+  if (which.device.kind == DeviceKind::kReference) which.device.threads = 1;
   which.batch = options["batch"].as<int>();
   if (options.count("batch") > 0) which.inference_batch = which.batch;
   if (which.batch < 1) throw Error("--batch must be 1 or more");
@@ -94,13 +94,11 @@ int bench(const cxxopts::ParseResult& options) {
   which.growth = options["growth"].as<bool>();
   const int repeats = options["repeats"].as<int>();
   if (repeats < 1) throw Error("--repeats must be 1 or more");
-  // The reference kernels run on one thread, and so does the peak that they are held against.
-  const int threads = set_thread_count(which.device == Device::kReference ? 1 : options["threads"].as<int>());
-  which.cudnn = !is_host(which.device) && which.precision != NetPrecision::kBf16 &&
-                parse_conv_algorithm(options["conv"].as<std::string>()) == ConvAlgorithm::kFused;
-  which.fp32 = which.device == Device::kCpu && which.precision == NetPrecision::kBf16;
+  const bool bf16 = which.device.precision == NetPrecision::kBf16;
+  which.cudnn = !is_host(which.device) && !bf16 && which.device.conv == ConvAlgorithm::kFused;
+  which.fp32 = which.device.kind == DeviceKind::kCpu && bf16;
   auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
-  keep_possible(selected, which.device);
+  keep_possible(selected);
   if (selected.empty()) throw Error("cuDNN or cuBLAS is missing: --conv cudnn says what was looked for");
   const std::string path = options["json"].as<std::string>();
   std::optional<AtomicFile> json;
@@ -109,11 +107,11 @@ int bench(const cxxopts::ParseResult& options) {
   std::optional<ProgressLine> line;
   if (isatty(fileno(stderr))) line.emplace(stderr);
   const BenchmarkReport report =
-      run_benchmarks(selected, which, repeats, threads, [&](const std::string& what, std::optional<double> eta) {
+      run_benchmarks(selected, which, repeats, [&](const std::string& what, std::optional<double> eta) {
         if (line) line->show(what + (eta ? ", " + clock_text(*eta) + " left of this group" : ""), true);
       });
   line.reset();
-  print_header(which, nets, threads, report.ceilings, repeats);
+  print_header(which, options["nets"].as<std::string>(), report.ceilings, repeats);
   print_table(report);
   if (json) {
     json->write(to_json(report.results));

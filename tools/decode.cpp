@@ -1,6 +1,6 @@
-// flow-decode: all latents of a flow back to images.
+// flow-decode: all latents of a flow back to images or numbers.
 #include "data/npy.h"
-#include "models/latents_file.h"
+#include "models/files/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
@@ -20,6 +20,7 @@ int decode(const cxxopts::ParseResult& options) {
   const std::string out = options["out"].as<std::string>();
   require_writable(out);
   std::vector<std::uint8_t> images;
+  std::vector<double> values;
   CountProgress progress("decoding", batch.n);
   for (int begin = 0; begin < batch.n; begin += kPiece) {
     const int n = std::min(kPiece, batch.n - begin);
@@ -29,13 +30,25 @@ int decode(const cxxopts::ParseResult& options) {
       const auto first = z.values.begin() + begin * per_image;
       some.push_back({z.name, z.h, z.w, z.c, {first, first + n * per_image}});
     }
-    const std::vector<std::uint8_t> piece = flow.decode(some, n);
-    images.insert(images.end(), piece.begin(), piece.end());
+    if (flow.takes_images()) {
+      const std::vector<std::uint8_t> piece = flow.decode(some, n);
+      images.insert(images.end(), piece.begin(), piece.end());
+    } else {
+      const std::vector<double> piece = flow.decode_numbers(some, n);
+      values.insert(values.end(), piece.begin(), piece.end());
+    }
     progress.update(begin + n);
   }
-  const std::int64_t dims[] = {batch.n, flow.spec().height, flow.spec().width};
-  write_npy<std::uint8_t>(out, dims, images);
-  std::printf("%d images decoded: %s\n", batch.n, out.c_str());
+  const MapShape shape = flow.data_shape(batch.n);
+  std::vector<std::int64_t> dims{batch.n};
+  if (shape.h * shape.w > 1) dims.insert(dims.end(), {shape.h, shape.w});
+  if (shape.c > 1 || dims.size() == 1) dims.push_back(shape.c);
+  if (flow.takes_images()) {
+    write_npy<std::uint8_t>(out, dims, images);
+  } else {
+    write_npy<double>(out, dims, values);
+  }
+  std::printf("%d %s decoded: %s\n", batch.n, flow.takes_images() ? "images" : "rows", out.c_str());
   return 0;
 }
 
@@ -43,13 +56,13 @@ int decode(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options("flow decode", "Turns the latents of flow encode back into the same images.\n");
+  cxxopts::Options options("flow decode", "Turns the latents of flow encode back into what was encoded.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
       ("weights", "Weight file that made the latents" + default_weights, cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
-      ("out", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>());
+      ("out", "What was encoded as an array (.npy): uint8, N x height x width (x 3 in colour), or float64, N x D", cxxopts::value<std::string>());
   // clang-format on
   flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow decode", options, argc, argv, flowsmith::decode);

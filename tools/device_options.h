@@ -1,7 +1,7 @@
 // The options of every tool that runs a flow: where, on how many threads, and how networks multiply.
 #pragma once
 
-#include "engine/dispatch.h"
+#include "engine/device.h"
 #include "tools/tool.h"
 
 namespace flowsmith {
@@ -23,7 +23,7 @@ inline void add_device_options(cxxopts::Options& options, const char* device = "
   // clang-format off
   options.add_options()
       ("device", "auto, cpu, cuda, cuda:N, reference or emulated", cxxopts::value<std::string>()->default_value(device))
-      ("threads", "On the host; 0: one per core", cxxopts::value<int>()->default_value("0"))
+      ("threads", "On the host; 0: one per core, or OMP_NUM_THREADS", cxxopts::value<int>()->default_value("0"))
       ("nets", "What networks multiply: fp32, on a GPU tf32 or bf16, on a CPU with AMX or AVX512-BF16 bf16",
        cxxopts::value<std::string>()->default_value("fp32"))
       ("conv", "Who computes convolutions on a GPU: fused (our kernels) or cudnn (cuDNN and cuBLAS)",
@@ -33,30 +33,44 @@ inline void add_device_options(cxxopts::Options& options, const char* device = "
   // clang-format on
 }
 
-/// Puts the options into effect and returns the device.
-inline Device device_from(const cxxopts::ParseResult& options) {
-  set_thread_count(options["threads"].as<int>());
-  const NetPrecision precision = parse_precision(options["nets"].as<std::string>());
-  const ConvAlgorithm conv = parse_conv_algorithm(options["conv"].as<std::string>());
+/// The device of --device, and the GPU in use if it is one.
+inline Device device_named(const std::string& name) {
   std::string unused_gpu;
-  const Device device = select_device(options["device"].as<std::string>(), &unused_gpu);
-  if (!unused_gpu.empty()) std::fprintf(stderr, "the GPU of this machine is not used: %s\n", unused_gpu.c_str());
-  if (device == Device::kReference && precision != NetPrecision::kFp32) {
-    throw Error("--nets " + options["nets"].as<std::string>() + " is not for device reference: choose --nets fp32");
+  try {
+    const Device device = select_device(name, &unused_gpu);
+    if (!unused_gpu.empty()) std::fprintf(stderr, "the GPU of this machine is not used: %s\n", unused_gpu.c_str());
+    return device;
+  } catch (const GpuError& error) {
+    throw Error(std::string(error.what()) + "; --device cpu does without one");
+  }
+}
+
+/// The device that the options describe. What require_usable() would refuse is refused in the words of the options.
+inline Device device_from(const cxxopts::ParseResult& options) {
+  const std::string nets = options["nets"].as<std::string>();
+  const NetPrecision precision = parse_precision(nets);
+  const ConvAlgorithm conv = parse_conv_algorithm(options["conv"].as<std::string>());
+  Device device = device_named(options["device"].as<std::string>());
+  device.threads = options["threads"].as<int>();
+  device.precision = precision;
+  device.conv = conv;
+  device.graphs = !options["no-graph"].as<bool>();
+  if (device.kind == DeviceKind::kReference && precision != NetPrecision::kFp32) {
+    throw Error("--nets " + nets + " is not for device reference: choose --nets fp32");
+  }
+  if (device.kind == DeviceKind::kCpu && precision == NetPrecision::kTf32) {
+    throw Error("--nets tf32 needs a GPU: choose --nets fp32 or bf16 on device cpu");
+  }
+  if (device.kind == DeviceKind::kCpu && precision == NetPrecision::kBf16 && !cpu_has_bf16()) {
+    throw Error("--nets bf16 needs a CPU with AMX or AVX512-BF16, which this one has not: choose --nets fp32");
   }
   if (is_host(device) && conv != ConvAlgorithm::kFused) {
     throw Error("--conv cudnn needs a GPU: device " + device_name(device) + " has kernels of its own");
   }
-  dispatch_device(device, [&](auto stream) {
-    using Stream = decltype(stream);
-    if constexpr (std::is_same_v<Stream, Cpu>) {
-      set_cpu_stream({precision});
-    } else if constexpr (Gpu<Stream>) {
-      GpuContext<Stream>::instance().set_precision(precision);
-      GpuContext<Stream>::instance().set_conv_algorithm(conv);
-      GpuContext<Stream>::instance().set_graphs(!options["no-graph"].as<bool>());
-    }
-  });
+  if (conv == ConvAlgorithm::kCudnn && precision == NetPrecision::kBf16) {
+    throw Error("--conv cudnn takes --nets fp32 or tf32: choose one of them, or --conv fused");
+  }
+  require_usable(device);
   return device;
 }
 

@@ -1,9 +1,9 @@
-// flow-encode: images to all latents of a flow.
+// flow-encode: images or numbers to all latents of a flow.
 #include <numeric>
 
 #include "data/npy.h"
-#include "models/evaluation.h"
-#include "models/latents_file.h"
+#include "models/files/latents_file.h"
+#include "models/training/evaluation.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
@@ -13,51 +13,74 @@ namespace {
 
 constexpr std::size_t kPiece = 64;
 
-struct Images {
+struct Examples {
   std::vector<std::uint8_t> pixels;
+  std::vector<double> values;
   std::vector<std::uint32_t> index;
 };
 
-/// An array of shape N x H x W or N x 1 x H x W.
-Images images_of_array(const std::string& path, const Flow& flow) {
+/// Images N x H x W, N x 1 x H x W or in colour N x H x W x 3, or numbers N x D.
+Examples examples_of_array(const std::string& path, const Flow& flow) {
   const NamedTensor array = read_npy(path);
-  const std::int64_t h = flow.spec().height, w = flow.spec().width;
+  const MapShape s = flow.data_shape(1);
   const std::int64_t n = array.shape.empty() ? 0 : array.shape[0];
-  const bool fits = array.dtype == "U8" && n > 0 &&
-                    (array.shape == std::vector{n, h, w} || array.shape == std::vector<std::int64_t>{n, 1, h, w});
-  if (!fits) {
-    throw Error(path + ": holds " + array.dtype + " " + shape_text(array.shape) + ", expected uint8 images N x " +
-                std::to_string(h) + " x " + std::to_string(w));
+  const auto is = [&](const std::vector<std::int64_t>& shape) { return array.shape == shape; };
+  const bool grey = s.c == 1 && (is({n, s.h, s.w}) || is({n, 1, s.h, s.w}));
+  const bool row = s.h == 1 && s.w == 1 && is({n, s.c});
+  const bool fits = n > 0 && n < (1 << 30) && (grey || row || is({n, s.h, s.w, s.c}));
+  const bool right_type = flow.takes_images() ? array.dtype == "U8" : array.dtype == "F32" || array.dtype == "F64";
+  if (!fits || !right_type) {
+    const std::string sides = s.h * s.w > 1 ? std::to_string(s.h) + " x " + std::to_string(s.w) : std::to_string(s.c);
+    throw Error(path + ": holds " + array.dtype + " " + shape_text(array.shape) + ", expected " +
+                (flow.takes_images() ? "uint8 images N x " : "float numbers N x ") + sides +
+                (s.h * s.w > 1 && s.c > 1 ? " x " + std::to_string(s.c) : ""));
   }
-  const std::span<const std::uint8_t> pixels = array.as<std::uint8_t>();
-  Images images{{pixels.begin(), pixels.end()}, std::vector<std::uint32_t>(n)};
-  std::iota(images.index.begin(), images.index.end(), 0u);
-  return images;
+  Examples examples;
+  examples.index.resize(n);
+  std::iota(examples.index.begin(), examples.index.end(), 0u);
+  const auto assign = [](auto& to, const auto& from) { to.assign(from.begin(), from.end()); };
+  if (array.dtype == "U8") {
+    assign(examples.pixels, array.as<std::uint8_t>());
+  } else if (array.dtype == "F32") {
+    assign(examples.values, array.as<float>());
+  } else {
+    assign(examples.values, array.as<double>());
+  }
+  return examples;
 }
 
-Images images_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) {
+Examples examples_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) {
   const Subset subset = parse_subset(options["split"].as<std::string>());
-  const Dataset dataset = load_dataset(options["data"].as<std::string>());
-  require_image_size(flow, dataset);
-  ImageSet set = select_images(dataset, subset, options["seed"].as<std::uint64_t>());
-  set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>());
-  return {gather(set, flow.dims(), 0, set.index.size()), set.index};
+  const std::uint64_t seed = options["seed"].as<std::uint64_t>();
+  const std::string source =
+      options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data;
+  DatasetOptions which = dataset_options(flow.config(), source, seed);
+  which.standardize = false;  // the weights know the statistics
+  const Dataset dataset = load_dataset(which);
+  require_fitting(flow, dataset);
+  ExampleSet set = select_examples(dataset, subset, seed);
+  naming_options("--offset and --limit",
+                 [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
+  GatheredBatch all = gather_batch(flow, set, 0, set.index.size());
+  return {std::move(all.pixels), std::move(all.values), set.index};
 }
 
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
   if (options.count("images") > 0 && options.count("split") > 0) throw Error("give --images or --split, not both");
   Flow flow = Flow::load(weights_from(options), device_from(options));
-  const Images images = options.count("images") > 0 ? images_of_array(options["images"].as<std::string>(), flow)
-                                                    : images_of_dataset(options, flow);
+  const Examples examples = options.count("images") > 0 ? examples_of_array(options["images"].as<std::string>(), flow)
+                                                        : examples_of_dataset(options, flow);
+  const Batch all{examples.pixels.empty() ? nullptr : examples.pixels.data(), examples.index.data(),
+                  int(examples.index.size()), examples.values.empty() ? nullptr : examples.values.data()};
   const std::string out = options["out"].as<std::string>();
   require_writable(out);
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
-  CountProgress progress("encoding", images.index.size());
-  for (std::size_t begin = 0; begin < images.index.size(); begin += kPiece) {
-    const std::size_t n = std::min(kPiece, images.index.size() - begin);
-    Latents some = flow.encode({&images.pixels[begin * flow.dims()], &images.index[begin], int(n)}, {noise});
+  CountProgress progress("encoding", examples.index.size());
+  for (std::size_t begin = 0; begin < examples.index.size(); begin += kPiece) {
+    const std::size_t n = std::min(kPiece, examples.index.size() - begin);
+    Latents some = flow.encode(all.slice(flow.dims(), int(begin), int(n)), {noise});
     if (latents.empty()) {
       latents = std::move(some);
     } else {
@@ -67,8 +90,8 @@ int encode(const cxxopts::ParseResult& options) {
     }
     progress.update(begin + n);
   }
-  write_safetensors(out, latents_to_file(flow, latents, int(images.index.size())));
-  std::printf("%zu images encoded: %s\n", images.index.size(), out.c_str());
+  write_safetensors(out, latents_to_file(flow, latents, int(examples.index.size())));
+  std::printf("%zu %s encoded: %s\n", examples.index.size(), flow.takes_images() ? "images" : "rows", out.c_str());
   return 0;
 }
 
@@ -77,17 +100,18 @@ int encode(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow encode",
-                           "Turns images into all latents of a flow; flow decode gives back the same images.\n");
+                           "Turns images, or numbers, into all latents of a flow; flow decode gives them back.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
       ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
-      ("images", "Images as an array (.npy, uint8, N x height x width)", cxxopts::value<std::string>())
+      ("images", "Examples as an array (.npy): uint8, N x height x width (x 3 in colour), or float, N x D", cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "Folder of IDX files, or a name below data/", cxxopts::value<std::string>()->default_value("mnist"))
-      ("limit", "Encode at most this many images of the split; -1: all",
+      ("data", "A dataset as flow train takes it (default: what the model is trained on)",
+       cxxopts::value<std::string>())
+      ("limit", "Encode at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
-      ("offset", "Leave out this many images of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
+      ("offset", "Leave out this many examples of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("seed", "Of the noise, and of the split into train and val: that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());

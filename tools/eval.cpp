@@ -1,7 +1,8 @@
-// flow-eval: bits per dimension of weights on a dataset, with importance sampling.
+// flow-eval: bits per dimension, or nats, of weights on a dataset, of images with importance sampling.
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "models/evaluation.h"
+#include "models/training/evaluation.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
@@ -14,60 +15,76 @@ constexpr int kTimingRepeats = 3;
 
 struct Row {
   std::string weights;
-  ModelSpec spec;
+  std::string model;
   Evaluation score;
+  std::optional<double> batch_statistics;  ///< the score with them, if it was asked for
   double scoring_ms, sampling_ms;
   std::size_t parameters;
 };
 
 Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset) {
   Flow flow = Flow::load(path, device);
-  require_image_size(flow, dataset);
+  require_fitting(flow, dataset);
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
-  ImageSet set = select_images(dataset, parse_subset(options["split"].as<std::string>()), seed);
-  set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>());
+  ExampleSet set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), seed);
+  naming_options("--offset and --limit",
+                 [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
   CountProgress progress("scoring " + path + ":", set.index.size());
-  const EvaluationOptions evaluation{
-      options["importance-samples"].as<int>(), options["batch-size"].as<int>(), {seed, NoisePurpose::kScoring, 0}};
+  const EvaluationOptions evaluation{flow.takes_images() ? options["importance-samples"].as<int>() : 1,
+                                     options["batch-size"].as<int>(),
+                                     {seed, NoisePurpose::kScoring, 0}};
   const Evaluation score = evaluate(flow, set, evaluation, [&](std::size_t done) {
     progress.update(done);
     return true;
   });
+  std::optional<double> batch_statistics;
+  if (options["batch-statistics"].as<bool>()) batch_statistics = score_with_batch_statistics(flow, set, evaluation);
   return {path,
-          flow.spec(),
+          flow.config().name(),
           score,
+          batch_statistics,
           scoring_ms(flow, kTimedBatch, kTimingRepeats),
           sampling_ms(flow, kTimedBatch, kTimingRepeats),
           flow.parameters().element_count()};
 }
 
-void print_table(const std::vector<Row>& rows, const std::string& split, int samples) {
-  std::printf("%s bits/dim with %d importance sample%s; times for a batch of %d\n\n", split.c_str(), samples,
-              samples == 1 ? "" : "s", kTimedBatch);
-  std::printf("%-11s %-8s %7s %19s %14s %12s %12s %12s  %s\n", "Model", "Edition", "Images", "Bits/dim",
-              "Single sample", "Scoring", "Sampling", "Parameters", "Weights");
+void print_table(const std::vector<Row>& rows, const std::string& split, int samples, const std::string& unit) {
+  const bool images = unit == "bits/dim";
+  if (images) {
+    std::printf("%s bits/dim with %d importance sample%s; times for a batch of %d\n\n", split.c_str(), samples,
+                samples == 1 ? "" : "s", kTimedBatch);
+  } else {
+    std::printf("%s nats; times for a batch of %d\n\n", split.c_str(), kTimedBatch);
+  }
+  const bool batch_statistics = rows.front().batch_statistics.has_value();
+  std::printf("%-16s %7s %19s %14s %s%12s %12s %12s  %s\n", "Model", images ? "Images" : "Rows",
+              images ? "Bits/dim" : "Nats", "Single sample", batch_statistics ? "Batch statistics " : "", "Scoring",
+              "Sampling", "Parameters", "Weights");
   for (const Row& row : rows) {
-    char bits[40];
-    std::snprintf(bits, sizeof bits, "%.4f +- %.4f", row.score.bits_per_dim, row.score.standard_error);
-    std::printf("%-11s %-8s %7zu %19s %14.4f %9.0f ms %9.0f ms %12zu  %s\n",
-                architecture_name(row.spec.architecture).c_str(), edition_name(row.spec.edition).c_str(),
-                row.score.images, bits, row.score.single_sample_bits_per_dim, row.scoring_ms, row.sampling_ms,
-                row.parameters, row.weights.c_str());
+    char score[40], of_batch[24] = "";
+    std::snprintf(score, sizeof score, "%.4f +- %.4f", row.score.score, row.score.standard_error);
+    if (row.batch_statistics) std::snprintf(of_batch, sizeof of_batch, "%16.4f ", *row.batch_statistics);
+    std::printf("%-16s %7zu %19s %14.4f %s%9.0f ms %9.0f ms %12zu  %s\n", row.model.c_str(), row.score.examples, score,
+                row.score.single_sample_score, of_batch, row.scoring_ms, row.sampling_ms, row.parameters,
+                row.weights.c_str());
   }
 }
 
-void write_json(const std::string& path, const std::vector<Row>& rows, const std::string& split, int samples) {
+void write_json(const std::string& path, const std::vector<Row>& rows, const std::string& split, int samples,
+                const std::string& unit) {
+  const bool images = unit == "bits/dim";
   nlohmann::ordered_json array = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
     array.push_back({{"weights", row.weights},
-                     {"model", architecture_name(row.spec.architecture)},
-                     {"edition", edition_name(row.spec.edition)},
+                     {"model", row.model},
                      {"split", split},
-                     {"images", row.score.images},
+                     {images ? "images" : "rows", row.score.examples},
                      {"importance_samples", samples},
-                     {"bits_per_dim", row.score.bits_per_dim},
+                     {images ? "bits_per_dim" : "nats", row.score.score},
                      {"standard_error", row.score.standard_error},
-                     {"single_sample_bits_per_dim", row.score.single_sample_bits_per_dim},
+                     {images ? "single_sample_bits_per_dim" : "single_sample_nats", row.score.single_sample_score},
+                     {"batch_statistics",
+                      row.batch_statistics ? nlohmann::ordered_json(*row.batch_statistics) : nlohmann::ordered_json()},
                      {"scoring_ms_64", row.scoring_ms},
                      {"sampling_ms_64", row.sampling_ms},
                      {"parameters", row.parameters}});
@@ -76,8 +93,8 @@ void write_json(const std::string& path, const std::vector<Row>& rows, const std
 }
 
 int eval(const cxxopts::ParseResult& options) {
-  const auto weights = options.count("weights") > 0 ? options["weights"].as<std::vector<std::string>>()
-                                                    : std::vector{shipped_weights()};
+  const auto weights =
+      options.count("weights") > 0 ? options["weights"].as<std::vector<std::string>>() : std::vector{shipped_weights()};
   const std::string split = options["split"].as<std::string>();
   const int samples = options["importance-samples"].as<int>();
   if (samples < 1) throw Error("--importance-samples must be 1 or more");
@@ -86,13 +103,26 @@ int eval(const cxxopts::ParseResult& options) {
   const Device device = device_from(options);
   const std::string json = options["json"].as<std::string>();
   if (!json.empty()) require_writable(json);
-  const Dataset dataset = load_dataset(options["data"].as<std::string>());
-  // Bad files show before the long part.
-  for (const std::string& path : weights) require_image_size(Flow::load(path, device), dataset);
+  // Bad files show before the long part; the first weights say what data there should be.
+  std::optional<Dataset> dataset;
+  std::string unit;
+  for (const std::string& path : weights) {
+    const Flow flow = Flow::load(path, device);
+    if (!dataset) {
+      const std::string source =
+          options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data;
+      DatasetOptions which = dataset_options(flow.config(), source, options["seed"].as<std::uint64_t>());
+      which.standardize = false;  // the weights know the statistics
+      if (options.count("noise") > 0) which.noise = options["noise"].as<Real>().value;
+      dataset = load_dataset(which);
+      unit = flow.unit();
+    }
+    require_fitting(flow, *dataset);
+  }
   std::vector<Row> rows;
-  for (const std::string& path : weights) rows.push_back(evaluate_file(path, options, device, dataset));
-  print_table(rows, split, samples);
-  if (!json.empty()) write_json(json, rows, split, samples);
+  for (const std::string& path : weights) rows.push_back(evaluate_file(path, options, device, *dataset));
+  print_table(rows, split, samples, unit);
+  if (!json.empty()) write_json(json, rows, split, samples, unit);
   return 0;
 }
 
@@ -100,20 +130,26 @@ int eval(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options("flow eval", "Scores images under trained flows: bits per dimension, times, parameters.\n");
+  using flowsmith::Real;
+  cxxopts::Options options("flow eval",
+                           "Scores a dataset under trained flows: bits per dimension or nats, times, parameters.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
       ("weights", "Weight file; give several times, or separated by commas, for a table" + default_weights,
        cxxopts::value<std::vector<std::string>>())
-      ("data", "Folder of IDX files, or a name below data/", cxxopts::value<std::string>()->default_value("mnist"))
+      ("data", "A dataset as flow train takes it (default: what the model is trained on)",
+       cxxopts::value<std::string>())
+      ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
       ("split", "test, val or train", cxxopts::value<std::string>()->default_value("test"))
-      ("limit", "Score at most this many images; -1: all", cxxopts::value<std::int64_t>()->default_value("-1"))
-      ("offset", "Leave out this many images first", cxxopts::value<std::int64_t>()->default_value("0"))
-      ("importance-samples", "Noise samples per image", cxxopts::value<int>()->default_value("8"))
-      ("batch-size", "Images per pass", cxxopts::value<int>()->default_value("64"))
+      ("limit", "Score at most this many examples; -1: all", cxxopts::value<std::int64_t>()->default_value("-1"))
+      ("offset", "Leave out this many examples first", cxxopts::value<std::int64_t>()->default_value("0"))
+      ("importance-samples", "Noise samples per image; numbers need none", cxxopts::value<int>()->default_value("8"))
+      ("batch-size", "Examples per pass", cxxopts::value<int>()->default_value("64"))
       ("seed", "Of the noise, and of the split into train and val: that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
+      ("batch-statistics", "Print a second score, with batch norms by the statistics of each batch as in training "
+       "(default: off)", cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
   // clang-format on
   flowsmith::add_device_options(options);

@@ -274,7 +274,7 @@ train_without_graph() { train_into eager --no-graph && same_weights first eager;
 train_by_cudnn() {
   train_into cudnn --conv cudnn
   local status=$?
-  if grep -q 'conv cudnn needs lib' "$log"; then
+  if grep -q 'convolutions by cuDNN need lib' "$log"; then
     figure="no cuDNN 9 and cuBLAS here"
     return 77
   fi

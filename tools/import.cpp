@@ -1,6 +1,6 @@
 // flow-import: the tutorial's PyTorch checkpoints to weight files.
 #include "data/torch_checkpoint.h"
-#include "models/weights.h"
+#include "models/files/weights.h"
 #include "tools/tool.h"
 
 namespace flowsmith {
@@ -12,11 +12,10 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
   }
   const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
   const SafetensorsFile file{{}, read_torch_checkpoint(in)};
-  Flow flow(recognise_model(file, in));
+  Flow flow = flow_for(file, in);
   load_weights(flow, file, in);
   flow.save(out);
-  std::printf("%s, edition %s, %zu parameters: %s\n", architecture_name(flow.spec().architecture).c_str(),
-              edition_name(flow.spec().edition).c_str(), flow.parameters().element_count(), out.c_str());
+  std::printf("%s, %zu parameters: %s\n", flow.config().name().c_str(), flow.parameters().element_count(), out.c_str());
   return 0;
 }
 

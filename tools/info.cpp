@@ -1,38 +1,96 @@
 // flow-info: what a flow is made of.
+#include "models/config_reference.h"
 #include "models/flow.h"
+#include "tools/model_option.h"
 #include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
 
 std::string shape_of(MapShape s) {
+  if (s.h == 1 && s.w == 1) return std::to_string(s.c);
   return std::to_string(s.c) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w);
+}
+
+/// "images 28 x 28", "colour images 32 x 32", "vectors of 2 numbers".
+std::string data_text(const Flow& flow) {
+  const MapShape s = flow.data_shape(1);
+  const std::string sides = std::to_string(s.h) + " x " + std::to_string(s.w);
+  if (flow.takes_images()) return (s.c == 3 ? "colour images " : "images ") + sides;
+  if (s.h == 1 && s.w == 1) return "vectors of " + std::to_string(s.c) + " numbers";
+  return "maps of " + sides + " x " + std::to_string(s.c) + " numbers";
 }
 
 Flow flow_of_options(const cxxopts::ParseResult& options) {
   if (options.count("weights") > 0) {
-    for (const char* const name : {"model", "edition", "couplings", "height", "width"}) {
-      if (options.count(name) > 0) throw Error("give --weights or --" + std::string(name) + ", not both");
+    for (const std::string name : {"model", "config", "set", "edition", "couplings", "height", "width", "channels"}) {
+      if (options.count(name) > 0) throw Error("give --weights or --" + name + ", not both");
     }
     return Flow::load(options["weights"].as<std::string>());
   }
-  return Flow({parse_architecture(options["model"].as<std::string>()),
-               parse_edition(options["edition"].as<std::string>()), options["height"].as<int>(),
-               options["width"].as<int>(), options["couplings"].as<int>()});
+  const FlowConfig config = config_from(options);
+  const MapShape shape = config.data_shape();
+  const auto side = [&](const char* name, int of_config) {
+    return options.count(name) > 0 ? options[name].as<int>() : of_config;
+  };
+  const auto build = [&] {
+    Flow flow(config.with_shape(side("height", shape.h), side("width", shape.w), side("channels", shape.c)));
+    flow.initialize(42);
+    return flow;
+  };
+  if (options.count("config") == 0) return build();
+  try {
+    return build();
+  } catch (const Error& error) {
+    throw Error(options["config"].as<std::string>() + ": " + error.what());
+  }
 }
 
-int info(const cxxopts::ParseResult& options) {
-  const Flow flow = flow_of_options(options);
-  std::printf("model %s, edition %s, images %d x %d\n\n", architecture_name(flow.spec().architecture).c_str(),
-              edition_name(flow.spec().edition).c_str(), flow.spec().height, flow.spec().width);
-  std::printf("%-9s %-48s %-14s %12s\n", "Layer", "What", "Output", "Parameters");
-  for (const Flow::LayerInfo& layer : flow.layers()) {
-    std::printf("%-9s %-48s %-14s %12zu\n", layer.name.c_str(), layer.description.c_str(),
+void list_models() {
+  for (const std::string& name : FlowConfig::names()) {
+    const FlowConfig config = FlowConfig::named(name);
+    std::printf("%-16s %s\n", name.c_str(), config.description().c_str());
+  }
+}
+
+void print_layers(const Flow& flow) {
+  std::vector<Flow::LayerInfo> layers = flow.layers();
+  std::size_t widest = 0;
+  for (Flow::LayerInfo& layer : layers) {
+    if (layer.condition_number) {
+      char text[48];
+      std::snprintf(text, sizeof text, ", condition number %.3g", *layer.condition_number);
+      layer.description += text;
+    }
+    widest = std::max(widest, layer.description.size());
+  }
+  const int width = int(widest);
+  std::printf("%-9s %-*s  %-14s %12s\n", "Layer", width, "What", "Output", "Parameters");
+  for (const Flow::LayerInfo& layer : layers) {
+    std::printf("%-9s %-*s  %-14s %12zu\n", layer.name.c_str(), width, layer.description.c_str(),
                 shape_of(layer.output).c_str(), layer.parameters);
   }
   std::printf("\nlatents:");
   for (const auto& [name, shape] : flow.latent_shapes()) std::printf(" %s %s;", name.c_str(), shape_of(shape).c_str());
   std::printf("\nparameters: %zu\n", flow.parameters().element_count());
+}
+
+int info(const cxxopts::ParseResult& options) {
+  if (options["reference"].as<bool>()) {
+    std::fputs(config_reference().c_str(), stdout);
+    return 0;
+  }
+  if (options["list"].as<bool>()) {
+    list_models();
+    return 0;
+  }
+  const Flow flow = flow_of_options(options);
+  if (options["json"].as<bool>()) {
+    std::fputs(flow.config().text().c_str(), stdout);
+    return 0;
+  }
+  std::printf("model %s, %s\n\n", flow.config().name().c_str(), data_text(flow).c_str());
+  print_layers(flow);
   return 0;
 }
 
@@ -41,15 +99,18 @@ int info(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow info", "Lists the layers of a flow with output shapes and parameter counts.\n");
+  flowsmith::add_model_options(options);
   // clang-format off
   options.add_options()
       ("weights", "Describe the model of this weight file", cxxopts::value<std::string>())
-      ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
-      ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
-      ("couplings", "Behind the dequantization; of multiscale a multiple of 4",
-       cxxopts::value<int>()->default_value("8"))
-      ("height", "Rows of the images", cxxopts::value<int>()->default_value("28"))
-      ("width", "Columns of the images", cxxopts::value<int>()->default_value("28"));
+      ("height", "Rows of the images (default: the model's)", cxxopts::value<int>())
+      ("width", "Columns of the images (default: the model's)", cxxopts::value<int>())
+      ("channels", "1 or 3 colours, or numbers in a vector (default: the model's)", cxxopts::value<int>())
+      ("list", "List the named models (default: off)", cxxopts::value<bool>()->default_value("false"))
+      ("json", "Print the configuration with every default, to start one's own from (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
+      ("reference", "Print all that a configuration may say, as docs/config.md has it (default: off)",
+       cxxopts::value<bool>()->default_value("false"));
   // clang-format on
   return flowsmith::run_tool("flow info", options, argc, argv, flowsmith::info);
 }

@@ -1,5 +1,5 @@
 // flow-parity: replays training steps on given inputs, to hold the engine against another.
-#include "models/parity.h"
+#include "models/files/parity.h"
 
 #include "tools/device_options.h"
 #include "tools/progress.h"
@@ -29,8 +29,9 @@ int parity(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   cxxopts::Options options("flow parity",
                            "Replays training steps on given images, noise and weights.\n\n"
-                           "IN: metadata model, edition, lr, clip_norm; tensors images U8 [S,B,1,H,W], noise F32\n"
-                           "[S,B,1,H,W] (uniform dequantization noise), and the weights by name.\n"
+                           "IN: metadata config (or model and edition of the tutorial), lr, clip_norm; the weights by\n"
+                           "name; and either images U8 [S,B,C,H,W] with noise F32 of that shape (uniform\n"
+                           "dequantization noise), or data F32 [S,B,D] or [S,B,H,W,C].\n"
                            "OUT: log_prob F32 [S,B], loss F32 [S], grad_norm F32 [S], z.final F32 [B,C,H,W] of the\n"
                            "first step, and the weights after S Adam steps.\n");
   // clang-format off

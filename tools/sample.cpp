@@ -1,6 +1,8 @@
-// flow-sample: draws images from a trained flow.
+// flow-sample: draws images or numbers from a trained flow.
+#include "data/csv.h"
 #include "data/npy.h"
 #include "data/png.h"
+#include "data/scatter.h"
 #include "models/flow.h"
 #include "tools/device_options.h"
 #include "tools/progress.h"
@@ -11,39 +13,85 @@ namespace {
 
 constexpr int kMostSamples = 1'000'000;
 constexpr int kPiece = 64;
+constexpr int kImages = 64, kRows = 5000;  // drawn unless somebody says how many
 
-int sample(const cxxopts::ParseResult& options) {
-  const int count = options["n"].as<int>();
-  if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
-  Flow flow = Flow::load(weights_from(options), device_from(options));
-  SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
-                      .temperature = options["temperature"].as<Real>().value};
-  const MapShape shape = flow.image_shape(count);
-  const std::string npy = options["npy"].as<std::string>(), out = options["out"].as<std::string>();
-  const GridOptions grid{.columns = options["columns"].as<int>(), .zoom = options["zoom"].as<int>()};
-  if (!npy.empty()) require_writable(npy);
-  if (!out.empty()) {
-    require_writable(out);
-    measure_grid(count, shape.h, shape.w, grid);
-  }
-  std::vector<std::uint8_t> images;
+/// Calls draw(piece) for pieces of `count` samples and returns all that they give.
+template <class T, class Draw>
+std::vector<T> draw_all(int count, SampleOptions piece, Draw&& draw) {
+  std::vector<T> all;
   CountProgress progress("sampling", count);
   for (int done = 0; done < count; done += piece.count) {
     piece.first = std::uint32_t(done);
     piece.count = std::min(kPiece, count - done);
-    const std::vector<std::uint8_t> some = flow.sample(piece);
-    images.insert(images.end(), some.begin(), some.end());
+    const std::vector<T> some = draw(piece);
+    all.insert(all.end(), some.begin(), some.end());
     progress.update(done + piece.count);
   }
+  return all;
+}
 
-  if (!npy.empty()) {
-    const std::int64_t dims[] = {count, shape.h, shape.w};
-    write_npy<std::uint8_t>(npy, dims, images);
-    std::printf("%d samples as an array: %s\n", count, npy.c_str());
+struct Outputs {
+  std::string picture, npy, csv;
+};
+
+void sample_images(Flow& flow, int count, const SampleOptions& piece, const Outputs& outputs,
+                   const cxxopts::ParseResult& options) {
+  if (!outputs.csv.empty()) throw Error("--csv is for flows of numbers: write images with --npy");
+  const MapShape shape = flow.data_shape(count);
+  const GridOptions grid{
+      .columns = options["columns"].as<int>(), .zoom = options["zoom"].as<int>(), .channels = shape.c};
+  if (!outputs.picture.empty()) measure_grid(count, shape.h, shape.w, grid);
+  const auto images = draw_all<std::uint8_t>(count, piece, [&](const SampleOptions& o) { return flow.sample(o); });
+  if (!outputs.npy.empty()) {
+    std::vector<std::int64_t> dims{count, shape.h, shape.w};
+    if (shape.c > 1) dims.push_back(shape.c);
+    write_npy<std::uint8_t>(outputs.npy, dims, images);
+    std::printf("%d samples as an array: %s\n", count, outputs.npy.c_str());
   }
-  if (!out.empty()) {
-    write_png_grid(out, images.data(), count, shape.h, shape.w, grid);
-    std::printf("%d samples as a picture: %s\n", count, out.c_str());
+  if (!outputs.picture.empty()) {
+    write_png_grid(outputs.picture, images.data(), count, shape.h, shape.w, grid);
+    std::printf("%d samples as a picture: %s\n", count, outputs.picture.c_str());
+  }
+}
+
+void sample_numbers(Flow& flow, int count, const SampleOptions& piece, const Outputs& outputs) {
+  const bool plane = flow.dims() == 2;
+  if (!plane && outputs.npy.empty() && outputs.csv.empty()) {
+    throw Error("samples of " + std::to_string(flow.dims()) + " numbers have no picture: name --npy or --csv");
+  }
+  const auto values = draw_all<double>(count, piece, [&](const SampleOptions& o) { return flow.sample_numbers(o); });
+  const MapShape shape = flow.data_shape(count);
+  if (!outputs.npy.empty()) {
+    std::vector<std::int64_t> dims{count, shape.c};
+    if (shape.h * shape.w > 1) dims = {count, shape.h, shape.w, shape.c};
+    write_npy<double>(outputs.npy, dims, values);
+    std::printf("%d samples as an array: %s\n", count, outputs.npy.c_str());
+  }
+  if (!outputs.csv.empty()) {
+    write_csv(outputs.csv, values, flow.dims());
+    std::printf("%d samples as a table: %s\n", count, outputs.csv.c_str());
+  }
+  if (plane && !outputs.picture.empty()) {
+    write_scatter(outputs.picture, values);
+    std::printf("%d samples as a picture: %s\n", count, outputs.picture.c_str());
+  }
+}
+
+int sample(const cxxopts::ParseResult& options) {
+  Flow flow = Flow::load(weights_from(options), device_from(options));
+  const int count = options.count("n") > 0 ? options["n"].as<int>() : flow.takes_images() ? kImages : kRows;
+  if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
+  const SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
+                            .temperature = options["temperature"].as<Real>().value};
+  const Outputs outputs{options["out"].as<std::string>(), options["npy"].as<std::string>(),
+                        options["csv"].as<std::string>()};
+  for (const std::string& path : {outputs.picture, outputs.npy, outputs.csv}) {
+    if (!path.empty()) require_writable(path);
+  }
+  if (flow.takes_images()) {
+    sample_images(flow, count, piece, outputs, options);
+  } else {
+    sample_numbers(flow, count, piece, outputs);
   }
   return 0;
 }
@@ -53,17 +101,18 @@ int sample(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   using flowsmith::Real;
-  cxxopts::Options options("flow sample", "Draws images from a trained flow.\n");
+  cxxopts::Options options("flow sample", "Draws images or numbers from a trained flow.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
       ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
-      ("n", "Number of samples", cxxopts::value<int>()->default_value("64"))
+      ("n", "Number of samples (default: 64 images, or 5000 rows of numbers)", cxxopts::value<int>())
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("temperature", "Standard deviation of the latents", cxxopts::value<Real>()->default_value("1.0"))
-      ("out", "Picture of all samples in a grid (PNG)", cxxopts::value<std::string>()->default_value("samples.png"))
-      ("npy", "Also write the samples to this array (uint8, n x height x width)",
+      ("temperature", "Factor on the standard deviations of the base", cxxopts::value<Real>()->default_value("1.0"))
+      ("out", "Picture of all samples (PNG): a grid of images, or points in the plane", cxxopts::value<std::string>()->default_value("samples.png"))
+      ("npy", "Also write the samples to this array: uint8, n x height x width (x 3 in colour), or float64, n x d",
        cxxopts::value<std::string>()->default_value(""))
+      ("csv", "Also write samples that are numbers to this table", cxxopts::value<std::string>()->default_value(""))
       ("columns", "Samples per row of the picture", cxxopts::value<int>()->default_value("8"))
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on

@@ -1,5 +1,6 @@
 // What every executable of tools/ does alike: parse options, print help, and turn an error into one line and exit
-// code 2.
+// code 2. The library does not know the command line: what to do about one of its errors in terms of options is added
+// here.
 #pragma once
 
 #include <cstdio>
@@ -9,8 +10,8 @@
 #include <new>
 #include <string>
 
-#include "engine/error.h"
 #include "engine/file.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 
@@ -23,6 +24,16 @@ struct Real {
 inline std::istream& operator>>(std::istream& in, Real& real) {
   if (in >> real.value && !in.eof()) in.setstate(std::ios::failbit);
   return in;
+}
+
+/// Runs body(); an Error of it is thrown on with the words of the command line that it is about in front.
+template <class Body>
+void naming_options(const std::string& words, Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    throw Error(words + ": " + error.what());
+  }
 }
 
 /// Throws Error unless a file can be written at `path`: better before minutes of work than after them.
@@ -85,6 +96,8 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
     return fail("cannot read '" + unreadable_words(options, argc, argv) + "': see --help");
   } catch (const cxxopts::exceptions::exception& error) {
     return fail(std::string(error.what()) + ": see --help");
+  } catch (const ConvLibraryError& error) {
+    return fail(std::string(error.what()) + "; --conv fused does without these libraries");
   } catch (const Error& error) {
     return fail(error.what());
   } catch (const std::bad_alloc&) {

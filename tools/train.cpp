@@ -1,10 +1,12 @@
-// flow-train: learns a flow from a folder of images.
+// flow-train: learns a flow from images or numbers.
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 
-#include "models/training_run.h"
+#include "models/training/training_run.h"
 #include "tools/device_options.h"
+#include "tools/model_option.h"
 #include "tools/progress.h"
 
 namespace flowsmith {
@@ -27,19 +29,21 @@ void install_signal_handlers() {
 
 class Console : public TrainingObserver {
  public:
+  Console(bool images) : unit_(images ? "bits/dim" : "nats"), examples_(images ? "images" : "rows") {}
+
   void message(const std::string& line) override { line_.say(line); }
 
   void progress(const TrainingProgress& p) override {
     char text[256];
     if (p.phase == "training") {
-      std::snprintf(text, sizeof text,
-                    "step %lld/%lld  epoch %d/%d  %.4f bits/dim  gradient norm %.3g  %.0f images/s  ETA %s",
-                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.epoch, p.epochs, p.bits_per_dim,
-                    p.gradient_norm, p.images_per_second, clock_text(p.eta_seconds).c_str());
-    } else {
-      std::snprintf(text, sizeof text, "%s %lld/%lld images  %.0f images/s  ETA %s", p.phase.c_str(),
-                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.images_per_second,
+      std::snprintf(text, sizeof text, "step %lld/%lld  epoch %d/%d  %.4f %s  gradient norm %.3g  %.0f %s/s  ETA %s",
+                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.epoch, p.epochs, p.loss,
+                    unit_.c_str(), p.gradient_norm, p.images_per_second, examples_.c_str(),
                     clock_text(p.eta_seconds).c_str());
+    } else {
+      std::snprintf(text, sizeof text, "%s %lld/%lld %s  %.0f %s/s  ETA %s", p.phase.c_str(),
+                    static_cast<long long>(p.done), static_cast<long long>(p.total), examples_.c_str(),
+                    p.images_per_second, examples_.c_str(), clock_text(p.eta_seconds).c_str());
     }
     line_.show(text, p.phase != phase_);
     phase_ = p.phase;
@@ -50,6 +54,7 @@ class Console : public TrainingObserver {
  private:
   ProgressLine line_{stdout};
   std::string phase_;
+  std::string unit_, examples_;
 };
 
 /// Without --out: runs/MODEL, or runs/MODEL-2, -3, ... if it is taken; to resume, the newest of these.
@@ -68,44 +73,86 @@ void require_same(const cxxopts::ParseResult& options, const std::string& name, 
               " differs from that of the run to resume: leave it out, or start a new run in another --out");
 }
 
+/// The configuration with one key changed by an option that not every flow has.
+FlowConfig with_option(const FlowConfig& config, const std::string& option, const std::string& key,
+                       const std::string& value) {
+  try {
+    return config.with(key, value);
+  } catch (const Error& error) {
+    throw Error("--" + option + ": " + error.what());
+  }
+}
+
+/// Throws Error naming the option whose value makes no sense.
+void require_options(const TrainingOptions& t) {
+  const auto check = [](const std::string& option, auto member, auto value) {
+    TrainingOptions alone;
+    alone.*member = value;
+    naming_options("--" + option, [&] { require_valid(alone); });
+  };
+  check("epochs", &TrainingOptions::epochs, t.epochs);
+  check("batch-size", &TrainingOptions::batch_size, t.batch_size);
+  check("lr", &TrainingOptions::lr, t.lr);
+  check("lr-decay", &TrainingOptions::lr_decay, t.lr_decay);
+  check("clip-norm", &TrainingOptions::clip_norm, t.clip_norm);
+}
+
 RunConfig config_of_options(const cxxopts::ParseResult& options) {
   RunConfig config;
   TrainingOptions& t = config.training;
-  t.spec.architecture = parse_architecture(options["model"].as<std::string>());
-  t.spec.edition = parse_edition(options["edition"].as<std::string>());
-  t.epochs = options["epochs"].as<int>();
-  t.batch_size = options["batch-size"].as<int>();
-  t.lr = options["lr"].as<Real>().value;
-  t.lr_decay = options["lr-decay"].as<Real>().value;
-  t.clip_norm = options["clip-norm"].as<Real>().value;
+  t.flow = config_from(options);
+  const TrainingDefaults defaults = t.flow.training();
+  const auto real = [&](const char* name, double of_model) {
+    return options.count(name) > 0 ? options[name].as<Real>().value : of_model;
+  };
+  t.epochs = options.count("epochs") > 0 ? options["epochs"].as<int>() : defaults.epochs;
+  t.batch_size = options.count("batch-size") > 0 ? options["batch-size"].as<int>() : defaults.batch_size;
+  t.lr = real("lr", defaults.lr);
+  t.lr_decay = real("lr-decay", defaults.lr_decay);
+  t.clip_norm = real("clip-norm", defaults.clip_norm);
   t.seed = options["seed"].as<std::uint64_t>();
-  t.spec.couplings = options["couplings"].as<int>();
   t.recompute = options["recompute"].as<bool>();
-  config.data = options["data"].as<std::string>();
-  require_valid(t);
+  if (options.count("pad") > 0)
+    t.flow = with_option(t.flow, "pad", "data.pad", std::to_string(options["pad"].as<int>()));
+  if (options["standardize"].as<bool>()) t.flow = with_option(t.flow, "standardize", "data.standardize", "true");
+  if (options.count("channels") > 0) config.channels = options["channels"].as<int>();
+  if (config.channels != 0 && config.channels != 1 && config.channels != 3) throw Error("--channels must be 1 or 3");
+  if (options.count("noise") > 0) config.noise = options["noise"].as<Real>().value;
+  config.data = options.count("data") > 0 ? options["data"].as<std::string>() : defaults.data;
+  require_options(t);
   return config;
 }
 
 RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder& folder) {
   RunConfig config = folder.read_config();
   const TrainingOptions& t = config.training;
-  require_same(options, "model", architecture_name(t.spec.architecture));
-  require_same(options, "edition", edition_name(t.spec.edition));
+  // What says the least first: of --model simple --couplings 9 the couplings are to blame.
+  for (auto option = std::rbegin(kModelOptions); option != std::rend(kModelOptions); ++option) {
+    const char* const name = *option;
+    if (options.count(name) == 0) continue;
+    const MapShape shape = t.flow.data_shape();
+    if (config_from(options, t.flow).with_shape(shape.h, shape.w, shape.c) == t.flow) break;
+    throw Error("--" + std::string(name) +
+                " differs from that of the run to resume: leave it out, or start a new run in another --out");
+  }
   require_same(options, "data", config.data);
+  require_same(options, "channels", config.channels);
+  if (options.count("noise") > 0) require_same(options, "noise", Real{config.noise.value_or(NAN)});
+  require_same(options, "pad", t.flow.pad());
+  require_same(options, "standardize", t.flow.standardizes());
   require_same(options, "epochs", t.epochs);
   require_same(options, "batch-size", t.batch_size);
   require_same(options, "lr", Real{t.lr});
   require_same(options, "lr-decay", Real{t.lr_decay});
   require_same(options, "clip-norm", Real{t.clip_norm});
   require_same(options, "seed", t.seed);
-  require_same(options, "couplings", t.spec.couplings);
   require_same(options, "recompute", t.recompute);
   return config;
 }
 
-void print_score(const char* name, const Score& score) {
-  std::printf("%-11s %.4f +- %.4f bits/dim (%zu images, one noise sample each)\n", name, score.bits_per_dim,
-              score.standard_error, score.images);
+void print_score(const char* name, const Score& score, bool images) {
+  std::printf("%-11s %.4f +- %.4f %s (%zu %s)\n", name, score.mean, score.standard_error, images ? "bits/dim" : "nats",
+              score.examples, images ? "images, one noise sample each" : "rows");
 }
 
 int train(const cxxopts::ParseResult& options) {
@@ -113,9 +160,15 @@ int train(const cxxopts::ParseResult& options) {
   const bool resume = options["resume"].as<bool>();
   RunConfig config = config_of_options(options);
   const std::string out = options["out"].as<std::string>();
-  const RunFolder folder(out.empty() ? default_folder(architecture_name(config.training.spec.architecture), resume)
-                                     : out);
-  if (resume) config = config_to_resume(options, folder);
+  const RunFolder folder(out.empty() ? default_folder(config.training.flow.name(), resume) : out);
+  if (resume) {
+    if (!folder.holds_run()) {
+      throw Error(folder.path() + ": there is no run to resume here: leave --resume out, or name its --out");
+    }
+    config = config_to_resume(options, folder);
+  } else if (folder.holds_run()) {
+    throw Error(folder.path() + " already holds a run: continue it with --resume, or choose another --out");
+  }
   const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
                          options["snapshot-seconds"].as<Real>().value};
   if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || !(limits.snapshot_seconds >= 0)) {
@@ -123,15 +176,12 @@ int train(const cxxopts::ParseResult& options) {
   }
 
   const TrainingOptions& t = config.training;
-  const std::string couplings =
-      t.spec.couplings == ModelSpec{}.couplings ? "" : ", " + std::to_string(t.spec.couplings) + " couplings";
-  std::printf("training %s (edition %s%s) on %s, device %s, batch %d, seed %llu%s\n",
-              architecture_name(t.spec.architecture).c_str(), edition_name(t.spec.edition).c_str(), couplings.c_str(),
-              config.data.c_str(), describe_device(device).c_str(), t.batch_size,
-              static_cast<unsigned long long>(t.seed), t.recompute ? ", recompute" : "");
+  std::printf("training %s on %s, device %s, batch %d, seed %llu%s\n", t.flow.name().c_str(), config.data.c_str(),
+              describe_device(device).c_str(), t.batch_size, static_cast<unsigned long long>(t.seed),
+              t.recompute ? ", recompute" : "");
   std::fflush(stdout);
   install_signal_handlers();
-  Console console;
+  Console console(t.flow.takes_images());
   const RunSummary summary = run_training(config, folder, resume, limits, device, stop_requested, console);
   console.clear();
 
@@ -139,12 +189,12 @@ int train(const cxxopts::ParseResult& options) {
     std::printf("stopped at step %lld, checkpoint written\n", static_cast<long long>(summary.steps_done));
   } else {
     std::printf("done at step %lld\n", static_cast<long long>(summary.steps_done));
-    if (summary.validation) print_score("validation", *summary.validation);
-    if (summary.test) print_score("test", *summary.test);
+    if (summary.validation) print_score("validation", *summary.validation, t.flow.takes_images());
+    if (summary.test) print_score("test", *summary.test, t.flow.takes_images());
     std::printf("weights     %s\n", folder.best().c_str());
     std::printf("score them  ./flow eval --weights %s\n", folder.best().c_str());
   }
-  std::printf("samples     %s\n", summary.samples.c_str());
+  if (!summary.samples.empty()) std::printf("samples     %s\n", summary.samples.c_str());
   std::printf("resume with ./flow train --resume --out %s\n", folder.path().c_str());
   return 0;
 }
@@ -154,28 +204,34 @@ int train(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   using flowsmith::Real;
-  cxxopts::Options options("flow train", "Trains a normalizing flow on images by maximum likelihood.\n");
+  cxxopts::Options options("flow train", "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
+  flowsmith::add_model_options(options);
   // clang-format off
   options.add_options()
-      ("model", "simple, vardeq or multiscale", cxxopts::value<std::string>()->default_value("multiscale"))
-      ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
-      ("data", "Folder of IDX files (plain or .gz), or a name below data/",
-       cxxopts::value<std::string>()->default_value("mnist"))
-      ("epochs", "Passes over the training set", cxxopts::value<int>()->default_value("200"))
+      ("data", "Folder of IDX files, CIFAR-10's binary files or PNG images, or a name below data/; a toy density (moons,\n"
+       "rings, pinwheel, checkerboard, spirals, gaussians); or a .npy or .csv file of N x D numbers: docs/datasets.md\n"
+       "(default: the model's; mnist of the tutorial's)", cxxopts::value<std::string>())
+      ("channels", "Convert images to 1 (grey) or 3 (colour) channels (default: as they are)", cxxopts::value<int>())
+      ("pad", "Centre images on black squares of this side (default: as they are)", cxxopts::value<int>())
+      ("standardize", "Bring each column of numbers to mean 0 and standard deviation 1 first; undone in samples (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
+      ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
+      ("epochs", "Passes over the training set (default: the model's; 200 of the tutorial's)", cxxopts::value<int>())
       ("max-minutes", "Stop after this time, closing scores included; 0: no limit",
        cxxopts::value<Real>()->default_value("0"))
       ("max-steps", "Stop when the run has done this many steps, those before a resume included; 0: no limit",
        cxxopts::value<std::int64_t>()->default_value("0"))
       ("snapshot-seconds", "Write a checkpoint and a picture of samples at least this often",
        cxxopts::value<Real>()->default_value("120"))
-      ("batch-size", "Images per step", cxxopts::value<int>()->default_value("128"))
-      ("lr", "Adam's learning rate in the first epoch", cxxopts::value<Real>()->default_value("1e-3"))
-      ("lr-decay", "Factor on the learning rate per epoch", cxxopts::value<Real>()->default_value("0.99"))
-      ("clip-norm", "Largest norm of the gradient; 0: no clipping", cxxopts::value<Real>()->default_value("1.0"))
+      ("batch-size", "Examples per step (default: the model's; 128 of the tutorial's)", cxxopts::value<int>())
+      ("lr", "Adam's learning rate in the first epoch (default: the model's; 1e-3 of the tutorial's)",
+       cxxopts::value<Real>())
+      ("lr-decay", "Factor on the learning rate per epoch (default: the model's; 0.99 of the tutorial's)",
+       cxxopts::value<Real>())
+      ("clip-norm", "Largest norm of the gradient; 0: no clipping (default: the model's; 1 of the tutorial's)",
+       cxxopts::value<Real>())
       ("seed", "Of weights, data order, noise and the validation split",
        cxxopts::value<std::uint64_t>()->default_value("42"))
-      ("couplings", "Behind the dequantization; of multiscale a multiple of 4",
-       cxxopts::value<int>()->default_value("8"))
       ("recompute", "Keep nothing for backward but rebuild the input of each coupling from its output: memory does not "
        "grow with the number of couplings, a step takes a third more work (default: off)",
        cxxopts::value<bool>()->default_value("false"))

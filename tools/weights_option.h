@@ -5,7 +5,7 @@
 #include <string>
 
 #include "data/shipped.h"
-#include "engine/error.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 

@@ -1,9 +1,39 @@
-// ELU-concat and the gate on their own: threads over images.
+// Activations in runs of elements over threads; ELU-concat and the gate on their own: threads over images.
 #include "kernels/activation.h"
 
+#include <algorithm>
+
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pixel_rows.h"
 
 namespace flowsmith {
+namespace {
+
+/// Elements that a thread takes at once: enough that the choice of the activation costs nothing.
+constexpr std::size_t kRun = 2048;
+
+/// Calls body(first, count) for runs that cover `size` elements.
+template <class Body>
+void for_each_run(std::size_t size, const Body& body) {
+  const auto runs = std::ptrdiff_t((size + kRun - 1) / kRun);
+#pragma omp parallel for schedule(static) if (worth_threads(size))
+  for (std::ptrdiff_t run = 0; run < runs; ++run) body(run * kRun, std::min(kRun, size - run * kRun));
+}
+
+}  // namespace
+
+void activation_forward(float* y, const float* x, Activation activation, std::size_t size, Cpu) {
+  for_each_run(
+      size, [=](std::size_t first, std::size_t count) { cpu::activate_run(y + first, x + first, count, activation); });
+}
+
+void activation_backward(Grad<float> dx, const float* dy, const float* y, Activation activation, std::size_t size,
+                         Cpu) {
+  if (!dx) return;
+  for_each_run(size, [=](std::size_t first, std::size_t count) {
+    cpu::activation_gradient_run({dx.data + first, dx.mode}, dy + first, y + first, count, activation);
+  });
+}
 
 void concat_elu_forward(float* y, const float* x, MapShape x_shape, Cpu) {
   const std::size_t size = x_shape.image_size();

@@ -6,15 +6,20 @@
 namespace flowsmith::cpu {
 namespace {
 
-bool is_channel_mask(const ConvMask& mask) { return mask.channels > 0 && mask.mask.kind == MaskKind::kChannel; }
+bool is_channel_mask(const ConvMask& mask) {
+  const MaskKind kind = mask.mask.kind;
+  return mask.channels > 0 && (kind == MaskKind::kChannel || kind == MaskKind::kAlternatingChannel);
+}
+
+bool channel_value(const ConvMask& m, int k) { return mask_value(m.mask, 0, 0, k, {.c = m.channels}); }
 
 bool keeps_x(const ConvShape& shape, int k) {
   const ConvMask& m = shape.x_mask;
-  return !is_channel_mask(m) || k >= m.channels || mask_value(m.mask, 0, 0, k, m.channels);
+  return !is_channel_mask(m) || k >= m.channels || channel_value(m, k);
 }
 bool keeps_y(const ConvShape& shape, int o) {
   const ConvMask& m = shape.y_mask;
-  return !is_channel_mask(m) || !mask_value(m.mask, 0, 0, o % m.channels, m.channels);
+  return !is_channel_mask(m) || !channel_value(m, o % m.channels);
 }
 
 /// The convolution of what is left. Nothing is left out of x with an ELU-concat in front.

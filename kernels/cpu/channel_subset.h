@@ -1,5 +1,6 @@
-// A convolution without the channels that a coupling's channel mask makes useless (ConvMask): the same convolution of
-// maps and weights that hold the other channels only. Those maps are of the size of z; copying them costs little.
+// A convolution without the channels that a coupling's mask of whole channels makes useless (ConvMask): the same
+// convolution of maps and weights that hold the other channels only. Those maps are of the size of z; copying them
+// costs little.
 #pragma once
 
 #include "kernels/conv.h"

@@ -16,7 +16,7 @@ namespace {
 /// The pixels where a checkerboard mask is `value`; all without one.
 cpu::PixelSubset pixels_of(const ConvMask& mask, bool value) {
   if (mask.channels == 0 || mask.mask.kind != MaskKind::kCheckerboard) return {};
-  return {2, mask_value(mask.mask, 0, 0, 0, mask.channels) == value ? 0 : 1};
+  return {2, mask_value(mask.mask, 0, 0, 0, {}) == value ? 0 : 1};
 }
 
 }  // namespace

@@ -26,16 +26,16 @@ void fill_groups(T* out, const std::uint32_t* index, NoiseStream stream, int n, 
 }  // namespace
 
 template <class T>
-void uniform_noise(T* u, const std::uint32_t* index, NoiseStream stream, int n, std::size_t per_image, Cpu) {
-  fill_groups(u, index, stream, n, per_image, [](const PhiloxCounter& words, T* four) {
+void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image, Cpu) {
+  fill_groups(u, index, *stream, n, per_image, [](const PhiloxCounter& words, T* four) {
     for (int k = 0; k < 4; ++k) four[k] = T(word_to_uniform(words[k]));
   });
 }
 
 template <class T>
-void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double scale, int n, std::size_t per_image,
-                  Cpu) {
-  fill_groups(z, index, stream, n, per_image, [scale](const PhiloxCounter& words, T* four) {
+void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
+                  std::size_t per_image, Cpu) {
+  fill_groups(z, index, *stream, n, per_image, [scale](const PhiloxCounter& words, T* four) {
     const NormalPair a = box_muller(words[0], words[1]);
     const NormalPair b = box_muller(words[2], words[3]);
     four[0] = T(scale * a.first);
@@ -45,9 +45,9 @@ void normal_noise(T* z, const std::uint32_t* index, NoiseStream stream, double s
   });
 }
 
-#define FLOWSMITH_INSTANTIATE(T)                                                             \
-  template void uniform_noise(T*, const std::uint32_t*, NoiseStream, int, std::size_t, Cpu); \
-  template void normal_noise(T*, const std::uint32_t*, NoiseStream, double, int, std::size_t, Cpu);
+#define FLOWSMITH_INSTANTIATE(T)                                                                    \
+  template void uniform_noise(T*, const std::uint32_t*, const NoiseStream*, int, std::size_t, Cpu); \
+  template void normal_noise(T*, const std::uint32_t*, const NoiseStream*, double, int, std::size_t, Cpu);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/optimizer_math.h"
 
 namespace flowsmith {
 namespace {
@@ -28,7 +29,7 @@ double block_squared_norm(const float* x, std::size_t size) {
 
 }  // namespace
 
-double squared_norm(const float* x, std::size_t size, Cpu) {
+void squared_norm(double* result, const float* x, std::size_t size, Cpu) {
   std::vector<double> partial((size + kBlock - 1) / kBlock);
 #pragma omp parallel for schedule(static) if (worth_threads(size))
   for (std::size_t b = 0; b < partial.size(); ++b) {
@@ -36,12 +37,16 @@ double squared_norm(const float* x, std::size_t size, Cpu) {
   }
   double total = 0;
   for (double value : partial) total += value;
-  return total;
+  *result = total;
 }
 
-void adam_step(float* __restrict param, float* __restrict m, float* __restrict v, const float* __restrict grad,
-               double grad_scale, std::int64_t step, AdamOptions options, std::size_t size, Cpu) {
-  const float scale = float(grad_scale);
+void adam_step(float* __restrict param, float* __restrict m, float* __restrict v, std::int64_t* steps_taken,
+               const float* __restrict grad, const double* grad_squared_norm, const double* loss,
+               const AdamInputs* inputs, std::size_t size, Cpu) {
+  const AdamOptions options = inputs->options;
+  const std::int64_t step = inputs->step;
+  if (!admit_step(steps_taken, *grad_squared_norm, *loss, step)) return;
+  const float scale = float(clip_factor(std::sqrt(*grad_squared_norm), inputs->max_norm));
   const float beta1 = float(options.beta1), keep1 = float(1 - options.beta1);
   const float beta2 = float(options.beta2), keep2 = float(1 - options.beta2);
   const float eps = float(options.eps);

@@ -11,16 +11,28 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/pixel_rows.cpp"
 #include <hwy/foreach_target.h>
 
-#include "kernels/cpu/vector_math-inl.h"
+#include "kernels/cpu/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 
-/// dst (+)= value in the first `count` lanes.
-template <bool kWhole>
-HWY_INLINE void write_first(float* dst, GradMode mode, Vector value, Index count) {
-  if (mode == GradMode::kAccumulate) value = hn::Add(load_first<kWhole>(dst, count), value);
-  store_first<kWhole>(value, dst, count);
+void activation_impl(float* y, const float* x, std::size_t size, Activation activation) {
+  with_activation(activation, [=](auto act) HWY_ATTR {
+    for (std::size_t i = 0; i < size; i += kLanes) {
+      store_first(activate<act()>(load_first(x + i, Index(size - i))), y + i, Index(size - i));
+    }
+  });
+}
+
+void activation_gradient_impl(Grad<float> dx, const float* dy, const float* y, std::size_t size,
+                              Activation activation) {
+  with_activation(activation, [=](auto act) HWY_ATTR {
+    for (std::size_t i = 0; i < size; i += kLanes) {
+      const Index count = Index(size - i);
+      const Vector derivative = activation_derivative<act()>(load_first(y + i, count));
+      write_first(dx.data + i, dx.mode, hn::Mul(load_first(dy + i, count), derivative), count);
+    }
+  });
 }
 
 template <bool kWhole>
@@ -231,6 +243,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace flowsmith::cpu {
 
+void activate_run(float* y, const float* x, std::size_t size, Activation activation) {
+  FLOWSMITH_DISPATCH(activation_impl)(y, x, size, activation);
+}
+void activation_gradient_run(Grad<float> dx, const float* dy, const float* y, std::size_t size, Activation activation) {
+  FLOWSMITH_DISPATCH(activation_gradient_impl)(dx, dy, y, size, activation);
+}
 void concat_elu_pixels(float* out, const float* x, std::size_t pixels, int c) {
   FLOWSMITH_DISPATCH(concat_elu_impl)(out, x, pixels, c);
 }

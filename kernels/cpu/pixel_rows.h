@@ -4,9 +4,14 @@
 
 #include <cstddef>
 
-#include "kernels/types.h"
+#include "kernels/activation.h"
 
 namespace flowsmith::cpu {
+
+/// y = act(x), `size` elements. y may be x.
+void activate_run(float* y, const float* x, std::size_t size, Activation activation);
+/// dx (+)= dy * act', act' from y. dx.data may be dy.
+void activation_gradient_run(Grad<float> dx, const float* dy, const float* y, std::size_t size, Activation activation);
 
 /// out (pixels,2c) = concat(elu(x), elu(-x)), x (pixels,c).
 void concat_elu_pixels(float* out, const float* x, std::size_t pixels, int c);

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "kernels/types.h"
+
 #if defined(FLOWSMITH_CPU_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLOWSMITH_CPU_VECTOR_MATH_INL_H_
 #undef FLOWSMITH_CPU_VECTOR_MATH_INL_H_
@@ -46,6 +48,13 @@ HWY_INLINE void store_first(Vector v, float* to, Index count) {
   HWY_ALIGN float lanes[kLanes];
   hn::Store(v, d, lanes);
   std::memcpy(to, lanes, std::size_t(count) * sizeof(float));
+}
+
+/// dst (+)= value in the first `count` lanes.
+template <bool kWhole = false>
+HWY_INLINE void write_first(float* dst, GradMode mode, Vector value, Index count) {
+  if (mode == GradMode::kAccumulate) value = hn::Add(load_first<kWhole>(dst, count), value);
+  store_first<kWhole>(value, dst, count);
 }
 
 /// v in the first `count` lanes, zero in the others.
@@ -138,6 +147,16 @@ HWY_INLINE Vector tanh(Vector x) {
   const Vector e = expm1_bounded(hn::Mul(hn::Set(d, -2.0f), hn::Abs(x)));
   const Vector size = hn::Mul(hn::Neg(e), reciprocal(hn::Add(hn::Set(d, 2.0f), e)));
   return hn::Or(size, hn::And(x, hn::SignBit(d)));
+}
+
+/// log(1 + u) for u in [0, 1], to the last digits of u near 0: 2 atanh(q) with q = u / (2 + u) <= 1/3, whose Taylor
+/// series is cut behind q^13 / 13, a relative error of (1/3)^14 / 15 = 1.4e-8.
+HWY_INLINE Vector log1p_of_fraction(Vector u) {
+  const Floats d;
+  const Vector q = hn::Mul(u, reciprocal(hn::Add(hn::Set(d, 2.0f), u))), q2 = hn::Mul(q, q);
+  Vector sum = hn::Set(d, 2.0f / 13);
+  for (const float odd : {11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f}) sum = hn::MulAdd(sum, q2, hn::Set(d, 2.0f / odd));
+  return hn::Mul(q, sum);
 }
 
 struct Sigmoid {

@@ -1,13 +1,14 @@
-// ELU-concat and the gate on their own; inside the gated block they are part of its kernels.
+// Activations, ELU-concat and the gate on their own; inside the gated block the latter are part of its kernels.
 //
-//   y = concat(elu(x), elu(-x)); y = x + value * sigmoid(gate); gradients: kernels/activation.h, activation_math.h
+//   y = act(x); y = concat(elu(x), elu(-x)); y = x + value * sigmoid(gate); gradients: kernels/activation.h,
+//   activation_math.h
 //
-// Memory plan: a thread has the same W neighbouring channels in all tensors, 4 where the channels divide by it (16
-// bytes per access) and 1 elsewhere. The two halves of a pixel of y or vg are c elements apart: two runs of whole
-// lines.
+// Memory plan: an activation has a thread per four neighbours. Of the others a thread has the same W neighbouring
+// channels in all tensors, 4 where the channels divide by it (16 bytes per access) and 1 elsewhere. The two halves of a
+// pixel of y or vg are c elements apart: two runs of whole lines.
 //
-// Floor: concat_elu 3 PC f forward, 4 PC f backward; one exp per element. gate 4 PC f, backward 6 PC f (dy, vg, dx,
-// dvg); one exp. No arithmetic that would show beside the bytes.
+// Floor: activation 2 PC f forward, 3 PC f backward (dy, y, dx). concat_elu 3 PC f forward, 4 PC f backward; one exp
+// per element. gate 4 PC f, backward 6 PC f (dy, vg, dx, dvg); one exp. No arithmetic that would show beside the bytes.
 #include <type_traits>
 
 #include "kernels/activation.h"
@@ -17,6 +18,25 @@
 
 namespace flowsmith {
 namespace {
+
+/// y may be x.
+__global__ void activation_forward_kernel(float* y, const float* x, Activation activation, std::size_t size) {
+  const std::size_t first = 4 * cuda::flat_item();
+  if (first >= size) return;
+  cuda::Four<float> four = cuda::load_four(x, first, size);
+  for (int i = 0; i < 4; ++i) four[i] = activate(activation, four[i]);
+  cuda::store_four(y, first, size, four);
+}
+
+__global__ void activation_backward_kernel(Grad<float> dx, const float* dy, const float* y, Activation activation,
+                                           std::size_t size) {
+  const std::size_t first = 4 * cuda::flat_item();
+  if (first >= size) return;
+  cuda::Four<float> d = cuda::load_four(dy, first, size);
+  const cuda::Four<float> out = cuda::load_four(y, first, size);
+  for (int i = 0; i < 4; ++i) d[i] *= activation_derivative(activation, out[i]);
+  cuda::write_four(dx, first, size, d);
+}
 
 /// W channels of one pixel: where they are in a tensor of c channels, and in the halves of one of 2c.
 struct Place {
@@ -103,6 +123,21 @@ void with_width(MapShape shape, const Launch& launch, const Tensor*... tensors) 
 }  // namespace
 
 template <Gpu G>
+void activation_forward(float* y, const float* x, Activation activation, std::size_t size, G gpu) {
+  if (size == 0) return;
+  FLOWSMITH_LAUNCH(activation_forward_kernel, cuda::flat_grid((size + 3) / 4), cuda::kBlockThreads, 0, gpu, y, x,
+                   activation, size);
+}
+
+template <Gpu G>
+void activation_backward(Grad<float> dx, const float* dy, const float* y, Activation activation, std::size_t size,
+                         G gpu) {
+  if (!dx || size == 0) return;
+  FLOWSMITH_LAUNCH(activation_backward_kernel, cuda::flat_grid((size + 3) / 4), cuda::kBlockThreads, 0, gpu, dx, dy, y,
+                   activation, size);
+}
+
+template <Gpu G>
 void concat_elu_forward(float* y, const float* x, MapShape x_shape, G gpu) {
   with_width(
       x_shape,
@@ -148,6 +183,8 @@ void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float
       dx.data, dvg.data, dy, vg);
 }
 
+template void activation_forward(float*, const float*, Activation, std::size_t, ThisGpu);
+template void activation_backward(Grad<float>, const float*, const float*, Activation, std::size_t, ThisGpu);
 template void concat_elu_forward(float*, const float*, MapShape, ThisGpu);
 template void concat_elu_backward(Grad<float>, const float*, const float*, MapShape, ThisGpu);
 template void gate_forward(float*, const float*, const float*, MapShape, ThisGpu);

@@ -32,7 +32,7 @@ struct ChannelSlices {
   }
 
   dim3 grid() const { return dim3(unsigned(n), slice_count, unsigned((channels + columns - 1) / columns)); }
-  std::size_t total_slices() const { return std::size_t(n) * slice_count; }
+  FLOWSMITH_HD std::size_t total_slices() const { return std::size_t(n) * slice_count; }
   /// Of the partial sums, one per channel and slice.
   std::size_t partial_bytes() const { return total_slices() * channels * sizeof(double); }
 };
@@ -55,9 +55,9 @@ struct ChannelThread {
 };
 
 /// Adds the values of a column of threads, neighbours at twice the distance from step to step, and writes the sum to
-/// partials[channel][slice]. All threads of the block must call it.
+/// partials[table][channel][slice]: who needs several sums has a table for each. All threads of the block must call it.
 __device__ inline void write_slice_sum(double* partials, double value, const ChannelThread& thread,
-                                       const ChannelSlices& plan) {
+                                       const ChannelSlices& plan, int table = 0) {
   FLOWSMITH_SHARED(double, sums, [kBlockThreads]);
   __syncthreads();  // an earlier sum may still be read
   sums[threadIdx.x] = value;
@@ -69,23 +69,26 @@ __device__ inline void write_slice_sum(double* partials, double value, const Cha
   }
   if (thread.row == 0 && thread.channel < plan.channels) {
     const std::size_t slice = std::size_t(blockIdx.x) * plan.slice_count + blockIdx.y;
-    partials[thread.channel * (std::size_t(plan.n) * plan.slice_count) + slice] = sums[threadIdx.x];
+    const std::size_t row = std::size_t(table) * plan.channels + thread.channel;
+    partials[row * plan.total_slices() + slice] = sums[threadIdx.x];
   }
 }
 
-/// sum[channel] = the slices of channel blockIdx.x, added in order.
-static __global__ void add_slices_kernel(Grad<float> sum, const double* partials, std::size_t slices) {
+/// sum[row] = the slices of row blockIdx.x of `partials`, added in order.
+template <class T>
+static __global__ void add_slices_kernel(Grad<T> sum, const double* partials, std::size_t slices) {
   const double* row = partials + blockIdx.x * slices;
   double value = 0;
   for (std::size_t i = threadIdx.x; i < slices; i += blockDim.x) value += row[i];
   value = block_sum(value);
-  if (threadIdx.x == 0) sum.write(blockIdx.x, float(value));
+  if (threadIdx.x == 0) sum.write(blockIdx.x, T(value));
 }
 
-/// sum[channel] from what write_slice_sum left in `partials`; 0 where the batch is empty.
-template <Gpu G>
-void add_slices(Grad<float> sum, const double* partials, const ChannelSlices& plan, G gpu) {
-  FLOWSMITH_LAUNCH(add_slices_kernel, dim3(unsigned(plan.channels)), kBlockThreads, 0, gpu, sum, partials,
+/// sum[channel] from what write_slice_sum left in `partials`; 0 where the batch is empty. `tables` of them give
+/// as many rows of sums.
+template <class T, Gpu G>
+void add_slices(Grad<T> sum, const double* partials, const ChannelSlices& plan, G gpu, int tables = 1) {
+  FLOWSMITH_LAUNCH(add_slices_kernel<T>, dim3(unsigned(tables * plan.channels)), kBlockThreads, 0, gpu, sum, partials,
                    plan.total_slices());
 }
 

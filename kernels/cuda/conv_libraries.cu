@@ -74,9 +74,8 @@ static_assert(
 
 /// What the user may do about a library that is not there.
 const char* remedy() {
-  return std::is_same_v<ThisGpu, Emulated>
-             ? "the emulated device can only have those that FLOWSMITH_LIBRARY_PATH names; choose --conv fused"
-             : "install cuDNN 9 and cuBLAS, name their folder in LD_LIBRARY_PATH, or choose --conv fused";
+  return std::is_same_v<ThisGpu, Emulated> ? "the emulated device can only have those that FLOWSMITH_LIBRARY_PATH names"
+                                           : "install cuDNN 9 and cuBLAS, or name their folder in LD_LIBRARY_PATH";
 }
 
 std::vector<std::string> split_at_colons(const char* text) {
@@ -124,12 +123,13 @@ class Library {
     std::string all = names.front();
     for (std::size_t i = 1; i < names.size(); ++i) all += std::string(" or ") + names[i];
     const char* const path = std::getenv("FLOWSMITH_LIBRARY_PATH");
-    throw GpuError("--conv cudnn needs " + all + ", which " +
-                   (why.empty() ? "was not found" : "cannot be loaded (" + why + ")") +
-                   (std::is_same_v<ThisGpu, Emulated>
-                        ? " in FLOWSMITH_LIBRARY_PATH"
-                        : " in FLOWSMITH_LIBRARY_PATH, LD_LIBRARY_PATH, the system's folders and /usr/local/cuda*") +
-                   (path == nullptr ? "" : " (FLOWSMITH_LIBRARY_PATH is " + std::string(path) + ")") + ": " + remedy());
+    throw ConvLibraryError(
+        "convolutions by cuDNN need " + all + ", which " +
+        (why.empty() ? "was not found" : "cannot be loaded (" + why + ")") +
+        (std::is_same_v<ThisGpu, Emulated>
+             ? " in FLOWSMITH_LIBRARY_PATH"
+             : " in FLOWSMITH_LIBRARY_PATH, LD_LIBRARY_PATH, the system's folders and /usr/local/cuda*") +
+        (path == nullptr ? "" : " (FLOWSMITH_LIBRARY_PATH is " + std::string(path) + ")") + ": " + remedy());
   }
   Library(const Library&) = delete;
   ~Library() {
@@ -139,11 +139,11 @@ class Library {
   template <class F>
   void find(F*& function, const char* name) const {
     function = reinterpret_cast<F*>(dlsym(handle_, name));
-    if (function == nullptr) throw GpuError(path_ + " lacks the function " + name + ": " + remedy());
+    if (function == nullptr) throw ConvLibraryError(path_ + " lacks the function " + name + ": " + remedy());
   }
 
   [[noreturn]] void refuse(const std::string& version, const std::string& wanted) const {
-    throw GpuError(path_ + " is of version " + version + ", but --conv cudnn needs " + wanted + ": " + remedy());
+    throw ConvLibraryError(path_ + " is of version " + version + ", but " + wanted + " is needed: " + remedy());
   }
 
   /// Leaves it loaded for good.

@@ -1,6 +1,6 @@
 // Dequantization, logit and sigmoid on the GPU, alone or with the noise drawn on the way.
 //
-//   z = logit((image + u) / 256), v = logit(u), u = sigmoid(v), their log-determinants, gradients and inverses:
+//   z = logit((q + u) / L), v = logit(u), u = sigmoid(v), their log-determinants, gradients and inverses:
 //   kernels/dequantization.h. Formulas per element: dequantization_math.h.
 //
 // Memory plan: what sums a log-determinant has one block per image, whose threads take groups of four neighbours (one
@@ -51,7 +51,7 @@ __device__ void add_to_logdet(double* logdet, double part, double constant) {
 
 template <class T, class Noise>
 __global__ void dequantize_forward_kernel(T* z, double* logdet, const std::uint8_t* image, Noise noise,
-                                          unsigned per_image) {
+                                          DequantizerTerms<T> terms, unsigned per_image) {
   const std::size_t row = std::size_t(blockIdx.x) * per_image;
   double sum = 0;
   cuda::for_each_item(cuda::groups_of_four(per_image), [&](unsigned group) {
@@ -60,28 +60,28 @@ __global__ void dequantize_forward_kernel(T* z, double* logdet, const std::uint8
     const cuda::Four<std::uint8_t> pixel = cuda::load_four(image + row, first, per_image);
     cuda::Four<T> value;
     for (int i = 0; i < 4; ++i) {
-      const Logit<T> l = logit(squeeze_pixel(pixel[i], u[i]));
+      const Logit<T> l = logit(squeeze_pixel(pixel[i], u[i], terms), terms);
       value[i] = l.value;
       if (first + i < per_image) sum += l.log_derivative;
     }
     cuda::store_four(z + row, first, per_image, value);
   });
-  add_to_logdet(logdet, sum, -double(per_image) * std::log(kGreyLevels));
+  add_to_logdet(logdet, sum, -double(per_image) * terms.log_levels);
 }
 
 template <class T>
-__global__ void dequantize_inverse_kernel(std::uint8_t* image, const T* z, std::size_t size) {
+__global__ void dequantize_inverse_kernel(std::uint8_t* image, const T* z, Dequantizer dequantizer, std::size_t size) {
   const std::size_t first = 4 * cuda::flat_item();
   if (first >= size) return;
   const cuda::Four<T> value = cuda::load_four(z, first, size);
   cuda::Four<std::uint8_t> pixel;
-  for (int i = 0; i < 4; ++i) pixel[i] = pixel_of(value[i]);
+  for (int i = 0; i < 4; ++i) pixel[i] = pixel_of(value[i], dequantizer);
   cuda::store_four(image, first, size, pixel);
 }
 
 template <class T>
 __global__ void dequantize_backward_kernel(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image,
-                                           const T* u, unsigned per_image) {
+                                           const T* u, DequantizerTerms<T> terms, unsigned per_image) {
   const std::size_t row = std::size_t(blockIdx.x) * per_image;
   const T dl = T(dlogdet[blockIdx.x]);
   cuda::for_each_item(cuda::groups_of_four(per_image), [&](unsigned group) {
@@ -91,8 +91,8 @@ __global__ void dequantize_backward_kernel(Grad<T> du, const T* dz, const double
     const cuda::Four<std::uint8_t> pixel = cuda::load_four(image + row, first, per_image);
     cuda::Four<T> result;
     for (int i = 0; i < 4; ++i) {
-      const SqueezedUnit<T> unit = squeeze_pixel(pixel[i], noise[i]);
-      const T dlogit = T((1 - kAlpha) / kGreyLevels) / (unit.p * unit.q);
+      const SqueezedUnit<T> unit = squeeze_pixel(pixel[i], noise[i], terms);
+      const T dlogit = terms.slope_of_u / (unit.p * unit.q);
       result[i] = (dvalue[i] + dl * (unit.p - unit.q)) * dlogit;
     }
     cuda::write_four(Grad<T>{du.data + row, du.mode}, first, per_image, result);
@@ -100,7 +100,7 @@ __global__ void dequantize_backward_kernel(Grad<T> du, const T* dz, const double
 }
 
 template <class T, class Noise>
-__global__ void logit_forward_kernel(T* v, double* logdet, Noise noise, unsigned per_image) {
+__global__ void logit_forward_kernel(T* v, double* logdet, Noise noise, DequantizerTerms<T> terms, unsigned per_image) {
   const std::size_t row = std::size_t(blockIdx.x) * per_image;
   double sum = 0;
   cuda::for_each_item(cuda::groups_of_four(per_image), [&](unsigned group) {
@@ -108,7 +108,7 @@ __global__ void logit_forward_kernel(T* v, double* logdet, Noise noise, unsigned
     const cuda::Four<T> u = noise(blockIdx.x, group, per_image);
     cuda::Four<T> value;
     for (int i = 0; i < 4; ++i) {
-      const Logit<T> l = logit(squeeze_unit(u[i], T(1) - u[i]));
+      const Logit<T> l = logit(squeeze_unit(u[i], T(1) - u[i], terms), terms);
       value[i] = l.value;
       if (first + i < per_image) sum += l.log_derivative;
     }
@@ -155,59 +155,59 @@ __global__ void sigmoid_backward_kernel(Grad<T> dv, const T* du, const double* d
 
 template <class T, class Noise, Gpu G>
 void launch_dequantize(T* z, double* logdet, const std::uint8_t* image, Noise noise, int n, std::size_t per_image,
-                       G gpu) {
+                       Dequantizer dequantizer, G gpu) {
   if (n == 0) return;
   FLOWSMITH_LAUNCH((dequantize_forward_kernel<T, Noise>), cuda::one_block_per_image(n), cuda::kBlockThreads, 0, gpu, z,
-                   logdet, image, noise, cuda::image_elements(per_image));
+                   logdet, image, noise, DequantizerTerms<T>(dequantizer), cuda::image_elements(per_image));
 }
 
 template <class T, class Noise, Gpu G>
-void launch_logit(T* v, double* logdet, Noise noise, int n, std::size_t per_image, G gpu) {
+void launch_logit(T* v, double* logdet, Noise noise, int n, std::size_t per_image, Dequantizer dequantizer, G gpu) {
   if (n == 0) return;
   FLOWSMITH_LAUNCH((logit_forward_kernel<T, Noise>), cuda::one_block_per_image(n), cuda::kBlockThreads, 0, gpu, v,
-                   logdet, noise, cuda::image_elements(per_image));
+                   logdet, noise, DequantizerTerms<T>(dequantizer), cuda::image_elements(per_image));
 }
 
 }  // namespace
 
 template <class T, Gpu G>
 void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
-                        G gpu) {
-  launch_dequantize(z, logdet, image, StoredNoise<T>{u}, n, per_image, gpu);
+                        Dequantizer dequantizer, G gpu) {
+  launch_dequantize(z, logdet, image, StoredNoise<T>{u}, n, per_image, dequantizer, gpu);
 }
 
 template <class T, Gpu G>
 void noisy_dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const std::uint32_t* index,
-                              const NoiseStream* stream, int n, std::size_t per_image, G gpu) {
-  launch_dequantize(z, logdet, image, DrawnNoise<T>{index, stream}, n, per_image, gpu);
+                              const NoiseStream* stream, int n, std::size_t per_image, Dequantizer dequantizer, G gpu) {
+  launch_dequantize(z, logdet, image, DrawnNoise<T>{index, stream}, n, per_image, dequantizer, gpu);
 }
 
 template <class T, Gpu G>
-void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, G gpu) {
+void dequantize_inverse(std::uint8_t* image, const T* z, int n, std::size_t per_image, Dequantizer dequantizer, G gpu) {
   const std::size_t size = n * per_image;
   if (size == 0) return;
   FLOWSMITH_LAUNCH(dequantize_inverse_kernel<T>, cuda::flat_grid((size + 3) / 4), cuda::kBlockThreads, 0, gpu, image, z,
-                   size);
+                   dequantizer, size);
 }
 
 template <class T, Gpu G>
 void dequantize_backward(Grad<T> du, const T* dz, const double* dlogdet, const std::uint8_t* image, const T* u, int n,
-                         std::size_t per_image, G gpu) {
+                         std::size_t per_image, Dequantizer dequantizer, G gpu) {
   if (!du || n == 0) return;
   const unsigned elements = cuda::image_elements(per_image);
   FLOWSMITH_LAUNCH(dequantize_backward_kernel<T>, cuda::image_grid(n, cuda::groups_of_four(elements)),
-                   cuda::kBlockThreads, 0, gpu, du, dz, dlogdet, image, u, elements);
+                   cuda::kBlockThreads, 0, gpu, du, dz, dlogdet, image, u, DequantizerTerms<T>(dequantizer), elements);
 }
 
 template <class T, Gpu G>
-void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, G gpu) {
-  launch_logit(v, logdet, StoredNoise<T>{u}, n, per_image, gpu);
+void logit_forward(T* v, double* logdet, const T* u, int n, std::size_t per_image, Dequantizer dequantizer, G gpu) {
+  launch_logit(v, logdet, StoredNoise<T>{u}, n, per_image, dequantizer, gpu);
 }
 
 template <class T, Gpu G>
 void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const NoiseStream* stream, int n,
-                         std::size_t per_image, G gpu) {
-  launch_logit(v, logdet, DrawnNoise<T>{index, stream}, n, per_image, gpu);
+                         std::size_t per_image, Dequantizer dequantizer, G gpu) {
+  launch_logit(v, logdet, DrawnNoise<T>{index, stream}, n, per_image, dequantizer, gpu);
 }
 
 template <class T, Gpu G>
@@ -226,14 +226,16 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
 }
 
 #define FLOWSMITH_INSTANTIATE(T)                                                                                       \
-  template void dequantize_forward(T*, double*, const std::uint8_t*, const T*, int, std::size_t, ThisGpu);             \
+  template void dequantize_forward(T*, double*, const std::uint8_t*, const T*, int, std::size_t, Dequantizer,          \
+                                   ThisGpu);                                                                           \
   template void noisy_dequantize_forward(T*, double*, const std::uint8_t*, const std::uint32_t*, const NoiseStream*,   \
-                                         int, std::size_t, ThisGpu);                                                   \
-  template void dequantize_inverse(std::uint8_t*, const T*, int, std::size_t, ThisGpu);                                \
+                                         int, std::size_t, Dequantizer, ThisGpu);                                      \
+  template void dequantize_inverse(std::uint8_t*, const T*, int, std::size_t, Dequantizer, ThisGpu);                   \
   template void dequantize_backward(Grad<T>, const T*, const double*, const std::uint8_t*, const T*, int, std::size_t, \
-                                    ThisGpu);                                                                          \
-  template void logit_forward(T*, double*, const T*, int, std::size_t, ThisGpu);                                       \
-  template void noisy_logit_forward(T*, double*, const std::uint32_t*, const NoiseStream*, int, std::size_t, ThisGpu); \
+                                    Dequantizer, ThisGpu);                                                             \
+  template void logit_forward(T*, double*, const T*, int, std::size_t, Dequantizer, ThisGpu);                          \
+  template void noisy_logit_forward(T*, double*, const std::uint32_t*, const NoiseStream*, int, std::size_t,           \
+                                    Dequantizer, ThisGpu);                                                             \
   template void sigmoid_forward(T*, double*, const T*, int, std::size_t, ThisGpu);                                     \
   template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, ThisGpu);
 FLOWSMITH_INSTANTIATE(float)

@@ -10,7 +10,7 @@
 
 #include <string>
 
-#include "kernels/cuda/gpu_error.h"
+#include "kernels/error.h"
 #include "kernels/types.h"
 
 #if defined(__CUDACC__)

@@ -132,7 +132,7 @@ class Session {
   }
 
   [[noreturn]] static void fail(const char* library, const char* why, const char* what) {
-    throw GpuError(std::string(library) + ": " + why + " in " + what + "; --conv fused does without it");
+    throw ConvLibraryError(std::string(library) + ": " + why + " in " + what);
   }
 
   CudnnPlan make_plan(Direction direction, ConvShape s, NetPrecision precision) {
@@ -159,9 +159,9 @@ class Session {
       plan.algorithm = candidate.algorithm;
       if (find_workspace(direction, plan)) return plan;
     }
-    throw GpuError("cuDNN has no deterministic algorithm for a 3x3 convolution of " + std::to_string(s.n) + "x" +
-                   std::to_string(s.h) + "x" + std::to_string(s.w) + " pixels from " + std::to_string(s.c_in) + " to " +
-                   std::to_string(s.c_out) + " channels: choose --conv fused");
+    throw ConvLibraryError("cuDNN has no deterministic algorithm for a 3x3 convolution of " + std::to_string(s.n) +
+                           "x" + std::to_string(s.h) + "x" + std::to_string(s.w) + " pixels from " +
+                           std::to_string(s.c_in) + " to " + std::to_string(s.c_out) + " channels");
   }
 
   /// What cuDNN would take, best first.
@@ -233,11 +233,11 @@ struct Scratch {
   template <Gpu G>
   Scratch(Direction direction, ConvShape s, G gpu) {
     if (gpu.precision != NetPrecision::kFp32 && gpu.precision != NetPrecision::kTf32) {
-      throw GpuError("--conv cudnn takes --nets fp32 or tf32: choose one of them, or --conv fused");
+      throw ConvLibraryError("convolutions by cuDNN take networks in fp32 or tf32");
     }
     if (s.y().size() / s.c_out > INT_MAX) {
-      throw GpuError("a batch of " + std::to_string(s.y().size() / s.c_out) +
-                     " pixels is too large for --conv cudnn, which takes fewer than 2^31: choose a smaller batch");
+      throw ConvLibraryError("a batch of " + std::to_string(s.y().size() / s.c_out) +
+                             " pixels is too large for cuDNN, which takes fewer than 2^31: choose a smaller batch");
     }
     library_bytes =
         s.kernel == 3 ? Session::instance().plan(direction, s, gpu.precision).workspace_bytes : kCublasWorkspaceBytes;

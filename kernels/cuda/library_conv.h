@@ -12,8 +12,8 @@ bool by_libraries(ConvShape shape, G gpu) {
   return gpu.conv == ConvAlgorithm::kCudnn && shape.x().size() > 0 && shape.y().size() > 0;
 }
 
-/// Bytes of scratch for each of the three. Throw GpuError in one line if a library is missing, if it cannot do the
-/// shape, or if gpu.precision is neither kFp32 nor kTf32.
+/// Bytes of scratch for each of the three. Throw ConvLibraryError in one line if a library is missing, if it cannot do
+/// the shape, or if gpu.precision is neither kFp32 nor kTf32.
 template <Gpu G>
 std::size_t library_forward_bytes(ConvShape shape, G gpu);
 template <Gpu G>

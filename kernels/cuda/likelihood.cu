@@ -1,7 +1,7 @@
-// Bits per dimension and importance weighting on the GPU: a few numbers per image, so that a captured step need not
+// The loss and importance weighting on the GPU: a few numbers per image, so that a captured step need not
 // bring them to the host.
 //
-//   loss = sum_i -log_prob[i] / (dims ln 2) / n, its gradient, and log((1/m) sum_j exp(log_prob[j][i])):
+//   loss = sum_i -log_prob[i] / nats_per_unit / n, its gradient, and log((1/m) sum_j exp(log_prob[j][i])):
 //   kernels/likelihood.h
 //
 // Memory plan: the loss is one block, whose threads take every 256th image, and one block_sum. The gradient has a
@@ -17,17 +17,17 @@
 namespace flowsmith {
 namespace {
 
-__global__ void mean_bits_per_dim_kernel(double* loss, const double* log_prob, int n, std::size_t dims) {
+__global__ void mean_negative_log_prob_kernel(double* loss, const double* log_prob, int n, double nats_per_unit) {
   double sum = 0;
-  for (int i = int(threadIdx.x); i < n; i += int(blockDim.x)) sum += nats_to_bits_per_dim(log_prob[i], dims);
+  for (int i = int(threadIdx.x); i < n; i += int(blockDim.x)) sum += -log_prob[i] / nats_per_unit;
   sum = cuda::block_sum(sum);
   if (threadIdx.x == 0) *loss = sum / n;
 }
 
-__global__ void mean_bits_per_dim_backward_kernel(Grad<double> dlog_prob, const double* dloss, int n,
-                                                  std::size_t dims) {
+__global__ void mean_negative_log_prob_backward_kernel(Grad<double> dlog_prob, const double* dloss, int n,
+                                                       double nats_per_unit) {
   const std::size_t i = cuda::flat_item();
-  if (i < std::size_t(n)) dlog_prob.write(i, nats_to_bits_per_dim(*dloss, dims) / n);
+  if (i < std::size_t(n)) dlog_prob.write(i, -*dloss / nats_per_unit / n);
 }
 
 __global__ void log_mean_exp_kernel(double* out, const double* log_prob, int m, int n) {
@@ -38,15 +38,15 @@ __global__ void log_mean_exp_kernel(double* out, const double* log_prob, int m, 
 }  // namespace
 
 template <Gpu G>
-void mean_bits_per_dim(double* loss, const double* log_prob, int n, std::size_t dims, G gpu) {
-  FLOWSMITH_LAUNCH(mean_bits_per_dim_kernel, 1, cuda::kBlockThreads, 0, gpu, loss, log_prob, n, dims);
+void mean_negative_log_prob(double* loss, const double* log_prob, int n, double nats_per_unit, G gpu) {
+  FLOWSMITH_LAUNCH(mean_negative_log_prob_kernel, 1, cuda::kBlockThreads, 0, gpu, loss, log_prob, n, nats_per_unit);
 }
 
 template <Gpu G>
-void mean_bits_per_dim_backward(Grad<double> dlog_prob, const double* dloss, int n, std::size_t dims, G gpu) {
+void mean_negative_log_prob_backward(Grad<double> dlog_prob, const double* dloss, int n, double nats_per_unit, G gpu) {
   if (!dlog_prob || n == 0) return;
-  FLOWSMITH_LAUNCH(mean_bits_per_dim_backward_kernel, cuda::flat_grid(n), cuda::kBlockThreads, 0, gpu, dlog_prob, dloss,
-                   n, dims);
+  FLOWSMITH_LAUNCH(mean_negative_log_prob_backward_kernel, cuda::flat_grid(n), cuda::kBlockThreads, 0, gpu, dlog_prob,
+                   dloss, n, nats_per_unit);
 }
 
 template <Gpu G>
@@ -55,8 +55,8 @@ void log_mean_exp(double* out, const double* log_prob, int m, int n, G gpu) {
   FLOWSMITH_LAUNCH(log_mean_exp_kernel, cuda::flat_grid(n), cuda::kBlockThreads, 0, gpu, out, log_prob, m, n);
 }
 
-template void mean_bits_per_dim(double*, const double*, int, std::size_t, ThisGpu);
-template void mean_bits_per_dim_backward(Grad<double>, const double*, int, std::size_t, ThisGpu);
+template void mean_negative_log_prob(double*, const double*, int, double, ThisGpu);
+template void mean_negative_log_prob_backward(Grad<double>, const double*, int, double, ThisGpu);
 template void log_mean_exp(double*, const double*, int, int, ThisGpu);
 
 }  // namespace flowsmith

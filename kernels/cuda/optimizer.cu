@@ -51,11 +51,8 @@ struct AdamStep {
 
 __global__ void admit_step_kernel(AdamStep* step, std::int64_t* steps_taken, const double* grad_squared_norm,
                                   const double* loss, const AdamInputs* inputs) {
-  const bool finite = std::isfinite(*loss) && std::isfinite(*grad_squared_norm);
-  const bool counts = finite && *steps_taken >= inputs->step - 1;
-  if (counts) *steps_taken = inputs->step;
-  *step = {adam_rates(inputs->options, inputs->step), clip_scale(std::sqrt(*grad_squared_norm), inputs->max_norm),
-           counts};
+  *step = {adam_rates(inputs->options, inputs->step), clip_factor(std::sqrt(*grad_squared_norm), inputs->max_norm),
+           admit_step(steps_taken, *grad_squared_norm, *loss, inputs->step)};
 }
 
 __global__ void adam_step_kernel(float* param, float* m, float* v, const float* grad, const AdamStep* shared,

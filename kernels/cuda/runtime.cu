@@ -61,10 +61,10 @@ template <Gpu G>
 void GpuRuntime<G>::use_device(int ordinal) {
   std::string why;
   const int count = device_count(&why);
-  if (count == 0) throw GpuError("no GPU can be used: " + why + "; choose --device cpu");
+  if (count == 0) throw GpuError("no GPU can be used: " + why);
   if (ordinal < 0 || ordinal >= count) {
     throw GpuError("there is no GPU " + std::to_string(ordinal) + ": this machine has " + std::to_string(count) +
-                   ", counted from 0; choose another, or --device cpu");
+                   ", counted from 0");
   }
   FLOWSMITH_CUDA_CHECK(cudaSetDevice(ordinal));
   try {
@@ -74,7 +74,7 @@ void GpuRuntime<G>::use_device(int ordinal) {
     throw GpuError("GPU " + std::to_string(ordinal) + " (" + gpu.name + ", compute capability " +
                    std::to_string(gpu.compute_major) + "." + std::to_string(gpu.compute_minor) +
                    ") cannot run this build: " + error.what() + "; build for it with -DCMAKE_CUDA_ARCHITECTURES=" +
-                   std::to_string(gpu.compute_major) + std::to_string(gpu.compute_minor) + ", or choose --device cpu");
+                   std::to_string(gpu.compute_major) + std::to_string(gpu.compute_minor));
   }
 }
 
@@ -113,8 +113,8 @@ void* GpuRuntime<G>::allocate(std::size_t bytes) {
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw GpuOutOfMemory("GPU memory is full: " + mib(bytes) + " more were asked for, " + mib(info().free_memory) +
-                         " are free");
+    throw OutOfMemory("GPU memory is full: " + mib(bytes) + " more were asked for, " + mib(info().free_memory) +
+                      " are free");
   }
   if (error != cudaSuccess) throw_gpu_error(error, "cudaMalloc", __FILE__, __LINE__);
   return memory;

@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "kernels/cuda/gpu_error.h"
+#include "kernels/error.h"
 #include "kernels/types.h"
 
 namespace flowsmith {
@@ -32,7 +32,7 @@ struct GpuRuntime {
   static bool use_first_device(std::string* why = nullptr);
   static GpuInfo info();
 
-  /// Device memory, not initialised, aligned to 256. Throws GpuOutOfMemory, which names both sizes, when it is full.
+  /// Device memory, not initialised, aligned to 256. Throws OutOfMemory, which names both sizes, when it is full.
   static void* allocate(std::size_t bytes);
   static void release(void* memory) noexcept;
   /// Host memory that the device reads and writes without a detour.

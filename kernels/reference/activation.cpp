@@ -1,9 +1,20 @@
-// ELU-concat and the gate: plain loops over pixels and channels.
+// Activations, ELU-concat and the gate: plain loops over elements, or pixels and channels.
 #include "kernels/activation.h"
 
 #include "kernels/activation_math.h"
 
 namespace flowsmith {
+
+template <class T>
+void activation_forward(T* y, const T* x, Activation activation, std::size_t size, Reference) {
+  for (std::size_t i = 0; i < size; ++i) y[i] = activate(activation, x[i]);
+}
+
+template <class T>
+void activation_backward(Grad<T> dx, const T* dy, const T* y, Activation activation, std::size_t size, Reference) {
+  if (!dx) return;
+  for (std::size_t i = 0; i < size; ++i) dx.write(i, dy[i] * activation_derivative(activation, y[i]));
+}
 
 template <class T>
 void concat_elu_forward(T* y, const T* x, MapShape x_shape, Reference) {
@@ -62,10 +73,12 @@ void gate_backward(Grad<T> dx, Grad<T> dvg, const T* dy, const T* vg, MapShape s
   }
 }
 
-#define FLOWSMITH_INSTANTIATE(T)                                                       \
-  template void concat_elu_forward(T*, const T*, MapShape, Reference);                 \
-  template void concat_elu_backward(Grad<T>, const T*, const T*, MapShape, Reference); \
-  template void gate_forward(T*, const T*, const T*, MapShape, Reference);             \
+#define FLOWSMITH_INSTANTIATE(T)                                                                      \
+  template void activation_forward(T*, const T*, Activation, std::size_t, Reference);                 \
+  template void activation_backward(Grad<T>, const T*, const T*, Activation, std::size_t, Reference); \
+  template void concat_elu_forward(T*, const T*, MapShape, Reference);                                \
+  template void concat_elu_backward(Grad<T>, const T*, const T*, MapShape, Reference);                \
+  template void gate_forward(T*, const T*, const T*, MapShape, Reference);                            \
   template void gate_backward(Grad<T>, Grad<T>, const T*, const T*, MapShape, Reference);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)

@@ -5,6 +5,7 @@
 
 #include "autograd/gradient_check.h"
 #include "autograd/ops.h"
+#include "kernels/likelihood.h"
 #include "kernels/noise.h"
 
 namespace flowsmith::testing {
@@ -18,7 +19,8 @@ struct Leaf {
 inline Leaf random_leaf(Arena& arena, const Shape& shape, std::uint64_t seed) {
   const Leaf leaf{arena.tensor(DType::kF64, shape), arena.tensor(DType::kF64, shape)};
   const std::uint32_t index = 0;
-  normal_noise(leaf.value.data<double>(), &index, NoiseStream{seed}, 1, 1, shape.size(), Reference{});
+  const NoiseStream stream{seed};
+  normal_noise(leaf.value.data<double>(), &index, &stream, 1, 1, shape.size(), Reference{});
   std::memset(leaf.grad.raw(), 0x7f, leaf.grad.bytes());
   return leaf;
 }
@@ -36,7 +38,7 @@ inline Var zero_sums(Tape& tape, int n) {
 inline Var gaussian_loss(Tape& tape, Var y) {
   const Var sums = zero_sums(tape, tape.value(y).map().n);
   gaussian_log_density(tape, y, sums);
-  return mean_bits_per_dim(tape, sums, 1);
+  return mean_negative_log_prob(tape, sums, nats_per_bit_per_dim(1));
 }
 
 }  // namespace flowsmith::testing

@@ -1,7 +1,9 @@
 // What the tape promises: gradients that are written once and then added to, memory that comes back.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 
+#include "kernels/likelihood.h"
 #include "tests/autograd/tape_testing.h"
 #include "tests/support/error_of.h"
 
@@ -45,7 +47,7 @@ TEST_CASE("the first op of a backward pass overwrites a gradient and the others 
       tape.start(true);
       const Var x = add_leaf(tape, z), sums = zero_sums(tape, kMap.n);
       for (int i = 0; i < uses; ++i) gaussian_log_density(tape, squeeze(tape, x), sums);
-      tape.backward(mean_bits_per_dim(tape, sums, 1));
+      tape.backward(mean_negative_log_prob(tape, sums, nats_per_bit_per_dim(1)));
       check_near(to_doubles(z.grad), scaled(z.value, uses / (kMap.n * kLn2)));
     }
   }
@@ -103,7 +105,7 @@ TEST_CASE("constants have no gradient, nor has what depends on nothing else") {
   const Var x = add_leaf(tape, z), sums = zero_sums(tape, kMap.n);
   gaussian_log_density(tape, squeezed, sums);
   gaussian_log_density(tape, x, sums);
-  tape.backward(mean_bits_per_dim(tape, sums, 1));
+  tape.backward(mean_negative_log_prob(tape, sums, nats_per_bit_per_dim(1)));
   check_near(to_doubles(z.grad), scaled(z.value, 1 / (kMap.n * kLn2)));
 }
 
@@ -117,8 +119,8 @@ TEST_CASE("an op whose inputs are partly constants gives the others the same gra
     Var in[3];
     for (int i = 0; i < 3; ++i) in[i] = only < 0 || i == only ? add_leaf(tape, *all[i]) : tape.constant(all[i]->value);
     const Var logdet = zero_sums(tape, kMap.n);
-    gaussian_log_density(tape, coupling(tape, in[0], in[1], in[2], logdet, kCheckerboard), logdet);
-    tape.backward(mean_bits_per_dim(tape, logdet, 1));
+    gaussian_log_density(tape, affine_coupling(tape, in[0], in[1], in[2], logdet, kCheckerboard, {}), logdet);
+    tape.backward(mean_negative_log_prob(tape, logdet, nats_per_bit_per_dim(1)));
   };
   run(-1);
   std::vector<std::vector<double>> together;
@@ -144,38 +146,147 @@ TEST_CASE("backward explains what it cannot do") {
   CHECK(error_of([&] { tape.backward(constant); }).find("does not depend") != std::string::npos);
 }
 
-TEST_CASE("without recording, coupling works in place, and its inverse undoes it") {
-  Arena memory;
-  const CouplingLeaves leaves(memory);
-  const std::vector<double> before = to_doubles(leaves.z.value);
-  Tape tape(Device::kReference);
-  tape.start(false);
-  const Var z = tape.constant(leaves.z.value), st = tape.constant(leaves.st.value),
-            scaling_factor = tape.constant(leaves.scaling_factor.value);
-  const Var out = coupling(tape, z, st, scaling_factor, zero_sums(tape, kMap.n), kCheckerboard);
-  CHECK(out.id == z.id);
-  CHECK(to_doubles(leaves.z.value) != before);
-  coupling_inverse(tape, out, st, scaling_factor, kCheckerboard);
-  check_near(to_doubles(leaves.z.value), before);
+/// The inputs of any coupling on a tape: of the additive one t, of the others st.
+struct CouplingInputs {
+  Var z, st, t, scaling_factor, logdet;
+};
+
+/// The three ops of a coupling.
+struct CouplingOps {
+  std::function<Var(Tape& tape, const CouplingInputs& in)> forward;
+  std::function<void(Tape& tape, Var z_out, const CouplingInputs& in)> inverse;
+  std::function<void(Tape& tape, Var z_out, const CouplingInputs& in)> rebuild;
+};
+
+std::vector<CouplingOps> all_couplings() {
+  std::vector<CouplingOps> all;
+  for (const ScaleBound bound :
+       {ScaleBound::kNone, ScaleBound::kTanh, ScaleBound::kLearnedTanh, ScaleBound::kSigmoid}) {
+    const AffineForm form{bound, bound == ScaleBound::kLearnedTanh, 0.5f};
+    const auto scaling = [=](const CouplingInputs& in) {
+      return bound == ScaleBound::kLearnedTanh ? in.scaling_factor : Var{};
+    };
+    all.push_back({[=](Tape& tape, const CouplingInputs& in) {
+                     return affine_coupling(tape, in.z, in.st, scaling(in), in.logdet, kCheckerboard, form);
+                   },
+                   [=](Tape& tape, Var z_out, const CouplingInputs& in) {
+                     affine_coupling_inverse(tape, z_out, in.st, scaling(in), in.logdet, kCheckerboard, form);
+                   },
+                   [=](Tape& tape, Var z_out, const CouplingInputs& in) {
+                     rebuild_affine_coupling(tape, z_out, in.z, in.st, scaling(in), in.logdet, kCheckerboard, form);
+                   }});
+  }
+  all.push_back(
+      {[](Tape& tape, const CouplingInputs& in) { return additive_coupling(tape, in.z, in.t, kCheckerboard); },
+       [](Tape& tape, Var z_out, const CouplingInputs& in) {
+         additive_coupling_inverse(tape, z_out, in.t, kCheckerboard);
+       },
+       [](Tape& tape, Var z_out, const CouplingInputs& in) {
+         rebuild_additive_coupling(tape, z_out, in.z, in.t, kCheckerboard);
+       }});
+  return all;
 }
 
-TEST_CASE("with recording, coupling leaves its input as it was and gives the same values") {
-  Arena memory;
-  const CouplingLeaves leaves(memory);
-  const std::vector<double> before = to_doubles(leaves.z.value);
-  Tape tape(Device::kReference);
-  std::vector<double> results[2], logdets[2];
-  for (const bool recording : {true, false}) {
-    tape.start(recording);
-    const Var logdet = zero_sums(tape, kMap.n);
-    const Var out = coupling(tape, add_leaf(tape, leaves.z), add_leaf(tape, leaves.st),
-                             add_leaf(tape, leaves.scaling_factor), logdet, kCheckerboard);
-    if (recording) CHECK(to_doubles(leaves.z.value) == before);
-    results[recording] = to_doubles(tape.value(out));
-    logdets[recording] = to_doubles(tape.value(logdet));
+/// The leaves that all of these have between them.
+struct AllCouplingLeaves : CouplingLeaves {
+  Leaf t;
+  std::vector<double> z_before;
+
+  explicit AllCouplingLeaves(Arena& arena)
+      : CouplingLeaves(arena), t(random_leaf(arena, kMap, 4)), z_before(to_doubles(z.value)) {}
+
+  CouplingInputs on(Tape& tape) const {
+    return {add_leaf(tape, z), add_leaf(tape, st), add_leaf(tape, t), add_leaf(tape, scaling_factor),
+            zero_sums(tape, kMap.n)};
   }
-  CHECK(results[0] == results[1]);
-  CHECK(logdets[0] == logdets[1]);
+  void restore_z() const { upload(Device::kReference, z.value, z_before.data()); }
+};
+
+TEST_CASE("without recording, couplings work in place, and their inverses undo them and their log-determinants") {
+  Arena memory;
+  const AllCouplingLeaves leaves(memory);
+  Tape tape(Device::kReference);
+  for (const CouplingOps& coupling : all_couplings()) {
+    leaves.restore_z();
+    tape.start(false);
+    CouplingInputs in = leaves.on(tape);
+    const Var out = coupling.forward(tape, in);
+    CHECK(out.id == in.z.id);
+    const std::vector<double> transformed = to_doubles(leaves.z.value);
+    CHECK(transformed != leaves.z_before);
+    coupling.inverse(tape, out, in);
+    check_near(to_doubles(leaves.z.value), leaves.z_before);
+    check_near(to_doubles(tape.value(in.logdet)), std::vector<double>(kMap.n));
+    upload(tape.device(), leaves.z.value, transformed.data());
+    in.logdet = Var{};  // nobody wants it
+    coupling.inverse(tape, out, in);
+    check_near(to_doubles(leaves.z.value), leaves.z_before);
+  }
+}
+
+TEST_CASE("with recording, couplings leave their input as it was and give the same values") {
+  Arena memory;
+  const AllCouplingLeaves leaves(memory);
+  Tape tape(Device::kReference);
+  for (const CouplingOps& coupling : all_couplings()) {
+    leaves.restore_z();
+    std::vector<double> results[2], logdets[2];
+    for (const bool recording : {true, false}) {
+      tape.start(recording);
+      const CouplingInputs in = leaves.on(tape);
+      const Var out = coupling.forward(tape, in);
+      if (recording) CHECK(to_doubles(leaves.z.value) == leaves.z_before);
+      results[recording] = to_doubles(tape.value(out));
+      logdets[recording] = to_doubles(tape.value(in.logdet));
+    }
+    CHECK(results[0] == results[1]);
+    CHECK(logdets[0] == logdets[1]);
+  }
+}
+
+/// A coupling that kept nothing.
+struct RebuildNode {
+  const CouplingOps* coupling;
+  Var z_out;
+  CouplingInputs in;
+
+  void backward(Tape& tape) const {
+    tape.finished_grad(z_out);
+    tape.finished_grad(in.logdet);
+    tape.backward_through([&] { coupling->rebuild(tape, z_out, in); });
+  }
+};
+
+TEST_CASE("a rebuilt coupling has the gradients of one that kept its input, and leaves logdet alone") {
+  Arena memory;
+  const AllCouplingLeaves leaves(memory);
+  Tape tape(Device::kReference);
+  for (const CouplingOps& coupling : all_couplings()) {
+    std::vector<std::vector<double>> results[2];
+    for (const bool rebuild : {false, true}) {
+      leaves.restore_z();
+      tape.start(true);
+      const CouplingInputs in = leaves.on(tape);
+      Var out;
+      if (rebuild) {
+        out = tape.in_place(in.z);
+        {
+          const TapePause pause(tape);
+          coupling.forward(tape, in);
+        }
+        tape.record(RebuildNode{&coupling, out, in});
+      } else {
+        out = coupling.forward(tape, in);
+      }
+      gaussian_log_density(tape, out, in.logdet);
+      tape.backward(mean_negative_log_prob(tape, in.logdet, nats_per_bit_per_dim(1)));
+      results[rebuild] = {to_doubles(tape.value(in.logdet)), to_doubles(leaves.z.value)};
+      for (const Leaf* const leaf : {&leaves.z, &leaves.st, &leaves.t, &leaves.scaling_factor}) {
+        results[rebuild].push_back(to_doubles(leaf->grad));
+      }
+    }
+    for (std::size_t i = 0; i < results[0].size(); ++i) check_near(results[1][i], results[0][i]);
+  }
 }
 
 TEST_CASE("without recording, a scope gives its memory back and no result needs a gradient") {

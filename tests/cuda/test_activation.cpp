@@ -1,4 +1,4 @@
-// ELU-concat and the gate on the GPU against the reference in double, and at the ends of the number line.
+// Activations, ELU-concat and the gate on the GPU against the reference in double, and at the ends of the number line.
 #include "kernels/activation.h"
 #include "tests/cuda/backend_array.h"
 
@@ -32,6 +32,56 @@ TEST_CASE("gpu activations agree with the reference") {
             return outputs(elu.host(), dx.host(), gated.host(), dgate.host(), dvg.host());
           },
           5e-7);
+    }
+  }
+}
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kElu, Activation::kTanh,
+                                       Activation::kLeakyRelu};
+
+TEST_CASE("the plain gpu activations agree with the reference, in place too") {
+  for (const std::size_t size : {1, 3, 31, 257, 2050}) {
+    const auto x = random_normal<float>(size, 1, 2), dy = random_normal<float>(size, 2);
+    for (const Activation activation : kActivations) {
+      // Backward from one y for all: the rounding of a y near 1 is all that tanh' = 1 - y^2 sees there.
+      std::vector<float> result(size);
+      activation_forward(result.data(), x.data(), activation, size, Reference{});
+      for (const GradMode mode : kGradModes) {
+        CAPTURE(size, int(activation), int(mode));
+        // A few roundings of 6e-8 per element.
+        check_gpu(
+            [&](auto backend) {
+              using T = Real<float, decltype(backend)>;
+              auto in = put(backend, as<T>(x)), out = put(backend, as<T>(dy)), same = put(backend, as<T>(x));
+              auto y = blank<T>(backend, size), given = put(backend, as<T>(result));
+              auto dx = mode == GradMode::kAccumulate ? put(backend, as<T>(x)) : blank<T>(backend, size);
+              activation_forward(y.data(), in.data(), activation, size, backend);
+              activation_forward(same.data(), same.data(), activation, size, backend);
+              activation_backward(dx.grad(mode), out.data(), given.data(), activation, size, backend);
+              activation_backward(Grad<T>{}, out.data(), y.data(), activation, size, backend);
+              return outputs(y.host(), same.host(), dx.host());
+            },
+            5e-7);
+      }
+    }
+  }
+}
+
+TEST_CASE("the plain gpu activations at the ends of the number line, and of nothing") {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> x{inf, -inf, NAN, 0, 1e4f, -1e4f, -1e-6f};
+  const DeviceArray<float> in(x);
+  for (const Activation activation : kActivations) {
+    DeviceArray<float> y(x.size());
+    std::vector<float> want(x.size());
+    activation_forward(y.data(), in.data(), activation, x.size(), test_stream());
+    activation_forward(y.data(), in.data(), activation, 0, test_stream());
+    activation_forward(want.data(), x.data(), activation, x.size(), Reference{});
+    const auto got = y.host();
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      CAPTURE(int(activation), i);
+      // The GPU's own functions are off by a few roundings.
+      CHECK((std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i] || got[i] == Approx(want[i]).epsilon(3e-7)));
     }
   }
 }

@@ -1,40 +1,45 @@
-// Bits per dimension and importance weighting on the GPU against the host's.
+// The loss and importance weighting on the GPU against the host's.
 #include "kernels/likelihood.h"
 #include "tests/cuda/backend_array.h"
 
 namespace flowsmith::testing {
 namespace {
 
-TEST_CASE("gpu mean bits per dimension agrees with the host") {
+const double kUnit = nats_per_bit_per_dim(784);
+
+TEST_CASE("gpu mean negative log-likelihood agrees with the host") {
   for (int n : {1, 3, 257, 1000}) {
     auto values = random_normal<double>(n, 1, 100);
     for (double& value : values) value -= 1000;
     const DeviceArray<double> log_prob(values);
     const Outputs got = run_schedules([&] {
       DeviceArray<double> loss(1);
-      mean_bits_per_dim(loss.data(), log_prob.data(), n, 784, test_stream());
+      mean_negative_log_prob(loss.data(), log_prob.data(), n, kUnit, test_stream());
       return outputs(loss.host());
     });
-    CHECK(got[0][0] == Approx(mean_bits_per_dim(values.data(), n, 784)).epsilon(1e-14));  // another order
+    double want = 0;
+    mean_negative_log_prob(&want, values.data(), n, kUnit, Reference{});
+    CHECK(got[0][0] == Approx(want).epsilon(1e-14));  // another order
   }
 }
 
-TEST_CASE("gpu gradient of mean bits per dimension has the bits of the host's") {
+TEST_CASE("gpu gradient of the mean negative log-likelihood has the bits of the host's") {
   const int n = 300;
+  constexpr double kDLoss = 0.75;
   const auto before = random_normal<double>(n, 1);
-  const DeviceArray<double> dloss(std::vector<double>{0.75});
+  const DeviceArray<double> dloss(std::vector<double>{kDLoss});
   for (GradMode mode : kGradModes) {
     std::vector<double> want = before;
-    mean_bits_per_dim_backward({want.data(), mode}, 0.75, n, 784);
+    mean_negative_log_prob_backward({want.data(), mode}, &kDLoss, n, kUnit, Reference{});
     const Outputs got = run_schedules([&] {
       DeviceArray<double> dlog_prob =
           mode == GradMode::kAccumulate ? DeviceArray<double>(before) : DeviceArray<double>(n);
-      mean_bits_per_dim_backward(dlog_prob.grad(mode), dloss.data(), n, 784, test_stream());
+      mean_negative_log_prob_backward(dlog_prob.grad(mode), dloss.data(), n, kUnit, test_stream());
       return outputs(dlog_prob.host());
     });
     CHECK(same_bits(got[0], want));
   }
-  mean_bits_per_dim_backward({}, dloss.data(), n, 784, test_stream());
+  mean_negative_log_prob_backward({}, dloss.data(), n, kUnit, test_stream());
 }
 
 TEST_CASE("gpu log_mean_exp agrees with the host, at the ends of the number line too") {
@@ -71,9 +76,9 @@ TEST_CASE("gpu log_mean_exp agrees with the host, at the ends of the number line
 
 TEST_CASE("gpu likelihood of no image") {
   DeviceArray<double> loss(std::vector<double>{1}), nothing(0);
-  mean_bits_per_dim(loss.data(), nothing.data(), 0, 784, test_stream());
+  mean_negative_log_prob(loss.data(), nothing.data(), 0, kUnit, test_stream());
   CHECK(std::isnan(loss.host()[0]));  // as on the host: 0/0
-  mean_bits_per_dim_backward(nothing.grad(), loss.data(), 0, 784, test_stream());
+  mean_negative_log_prob_backward(nothing.grad(), loss.data(), 0, kUnit, test_stream());
   log_mean_exp(nothing.data(), nothing.data(), 3, 0, test_stream());
 }
 

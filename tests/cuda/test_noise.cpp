@@ -10,10 +10,6 @@ constexpr NoiseStream kStreams[] = {{1, NoisePurpose::kTraining, 0},
 const std::vector<std::uint32_t> kIndex{7, 0, 0xffffffffu};
 constexpr std::size_t kSizes[] = {1, 7, 9, 28, 784};
 
-/// The stream as the backend takes it.
-NoiseStream stream_for(Reference, HostArray<NoiseStream>& stream) { return *stream.data(); }
-const NoiseStream* stream_for(TestGpu, DeviceArray<NoiseStream>& stream) { return stream.data(); }
-
 TEMPLATE_TEST_CASE("gpu uniform noise has the bits of the reference", "", float, double) {
   for (const NoiseStream& stream : kStreams) {
     for (int n : {1, 3}) {
@@ -23,7 +19,7 @@ TEMPLATE_TEST_CASE("gpu uniform noise has the bits of the reference", "", float,
           auto u = blank<TestType>(backend, n * per_image);
           auto index = put(backend, kIndex);
           auto source = put(backend, std::vector<NoiseStream>{stream});
-          uniform_noise(u.data(), index.data(), stream_for(backend, source), n, per_image, backend);
+          uniform_noise(u.data(), index.data(), source.data(), n, per_image, backend);
           return outputs(u.host());
         });
       }
@@ -41,7 +37,7 @@ TEMPLATE_TEST_CASE("gpu normal noise agrees with the reference", "", float, doub
             auto z = blank<TestType>(backend, n * per_image);
             auto index = put(backend, kIndex);
             auto source = put(backend, std::vector<NoiseStream>{kStreams[1]});
-            normal_noise(z.data(), index.data(), stream_for(backend, source), 0.7, n, per_image, backend);
+            normal_noise(z.data(), index.data(), source.data(), 0.7, n, per_image, backend);
             return outputs(z.host());
           },
           sizeof(TestType) == 4 ? 1e-7 : 1e-15);

@@ -26,7 +26,9 @@ TEST_CASE("gpu squared norm agrees with the reference at any alignment") {
         return outputs(result.host());
       });
       // Sums of doubles in another order.
-      CHECK(got[0][0] == Approx(squared_norm(x.data() + skip, size, Reference{})).epsilon(1e-14));
+      double want = 0;
+      squared_norm(&want, x.data() + skip, size, Reference{});
+      CHECK(got[0][0] == Approx(want).epsilon(1e-14));
     }
   }
 }
@@ -71,14 +73,18 @@ TEST_CASE("gpu Adam agrees with the reference, clipped and not") {
       const AdamOptions options{0.01, 0.9, 0.99, 1e-8};
       auto param = random_normal<float>(size, 2), m = random_normal<float>(size, 3, 0.1);
       auto v = random_uniform<float>(size, 4);
-      const double squares = squared_norm(grad.data(), size, Reference{});
+      double squares = 0;
+      squared_norm(&squares, grad.data(), size, Reference{});
+      std::int64_t steps_taken = 0;
+      const double loss = 3.5;
       for (int step = 1; step <= 5; ++step) {
-        adam_step(param.data(), m.data(), v.data(), grad.data(), clip_factor(std::sqrt(squares), max_norm), step,
-                  options, size, Reference{});
+        const AdamInputs inputs{options, step, max_norm};
+        adam_step(param.data(), m.data(), v.data(), &steps_taken, grad.data(), &squares, &loss, &inputs, size,
+                  Reference{});
       }
       const Outputs got = run_schedules([&] {
         State state(size);
-        for (int step = 1; step <= 5; ++step) state.step(grad, squares, 3.5, {options, step, max_norm});
+        for (int step = 1; step <= 5; ++step) state.step(grad, squares, loss, {options, step, max_norm});
         return state.host();
       });
       // The same operations in double; a GPU's multiply-add may turn the one rounding to float of a step.

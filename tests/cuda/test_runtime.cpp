@@ -26,7 +26,7 @@ TEST_CASE("the first device can be used and says what it is") {
 }
 
 TEST_CASE("a device that is not there is refused with what there is") {
-  CHECK_THROWS_WITH(Runtime::use_device(999), Contains("no GPU 999") && Contains("--device cpu"));
+  CHECK_THROWS_WITH(Runtime::use_device(999), Contains("no GPU 999") && Contains("counted from 0"));
   CHECK_THROWS_WITH(Runtime::use_device(-1), Contains("no GPU -1"));
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("memory that is not there is refused with both sizes") {
   try {
     Runtime::allocate(std::size_t{1} << 50);
     FAIL("nobody has a pebibyte");
-  } catch (const GpuOutOfMemory& error) {
+  } catch (const OutOfMemory& error) {
     CHECK_THAT(error.what(), Contains("1073741824 MiB") && Contains("are free"));
   }
   CHECK_NOTHROW(DeviceArray<double>(10));
@@ -136,7 +136,7 @@ Told told() {
   } catch (const GpuError& error) {
     result.asked = error.what();
   }
-  CHECK_THAT(result.asked, Contains("--device cpu") && !Contains("\n"));
+  CHECK_THAT(result.asked, !Contains("--device") && !Contains("\n"));
   CHECK_FALSE(Runtime::use_first_device(&result.unasked));
   CHECK_FALSE(Runtime::use_first_device());
   CHECK(cuda_names::cudaGetLastError() == cuda_names::cudaSuccess);  // it would surface in the next check
@@ -145,21 +145,21 @@ Told told() {
 
 TEST_CASE("without a driver no GPU is used, and nothing is said unless one was asked for") {
   const On machine({.driver = 0});
-  CHECK(told().asked == "no GPU can be used: there is no NVIDIA driver; choose --device cpu");
+  CHECK(told().asked == "no GPU can be used: there is no NVIDIA driver");
   CHECK(told().unasked.empty());
   CHECK(Runtime::device_count() == 0);
 }
 
 TEST_CASE("without a device no GPU is used, and nothing is said unless one was asked for") {
   const On machine({.has_gpu = false});
-  CHECK(told().asked == "no GPU can be used: no CUDA-capable device is detected; choose --device cpu");
+  CHECK(told().asked == "no GPU can be used: no CUDA-capable device is detected");
   CHECK(told().unasked.empty());
 }
 
 TEST_CASE("a driver that is too old for the build is named with both versions") {
   const On machine({.driver = 11080});
   const std::string why = "the driver is for CUDA 11.8, older than the 12.0 of this build: install a newer one";
-  CHECK(told().asked == "no GPU can be used: " + why + "; choose --device cpu");
+  CHECK(told().asked == "no GPU can be used: " + why);
   CHECK(told().unasked == why);
 }
 

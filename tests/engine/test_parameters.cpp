@@ -53,6 +53,55 @@ TEST_CASE("a convolution weight is OIHW in files and [ky][kx][in][out] in memory
   CHECK(back == file);
 }
 
+TEST_CASE("a linear weight is [out][in] in files and [in][out] in memory") {
+  Parameters parameters(Device::kCpu, DType::kF32);
+  parameters.add("bias in front", {3}, ParameterLayout::kPlain, {});
+  const int weight = parameters.add("w", {kOut, kIn}, ParameterLayout::kLinearWeight, {});
+  parameters.allocate();
+  CHECK(parameters[weight].shape == Shape{kIn, kOut});
+  const std::vector<float> file{0, 1, 2, 3, 4, 5};
+  parameters.from_file_order(parameters.values(), weight, file.data());
+  const float* const memory = parameters.value(weight).data<float>();
+  CHECK(std::vector<float>(memory, memory + 6) == std::vector<float>{0, 3, 1, 4, 2, 5});
+  std::vector<float> back(6);
+  parameters.to_file_order(parameters.values(), weight, back.data());
+  CHECK(back == file);
+  Parameters wrong(Device::kCpu, DType::kF32);
+  CHECK_THROWS_AS(wrong.add("w", {6}, ParameterLayout::kLinearWeight, {}), Error);
+}
+
+TEST_CASE("a state is kept in double beside the parameters, and starts as its function says") {
+  Parameters parameters(Device::kCpu, DType::kF32);
+  parameters.add("w", {3}, ParameterLayout::kPlain, {2, 0});
+  const int mean =
+      parameters.add_state("mean", {5}, [](std::uint64_t seed) { return std::vector<double>(5, 0.1 * double(seed)); });
+  parameters.allocate();
+  parameters.initialize(3);
+  CHECK(parameters.element_count() == 3);
+  CHECK(parameters.state_count() == 1);
+  CHECK(parameters.state(mean).name == "mean");
+  CHECK(download<double>(Device::kCpu, parameters.state_values(mean)) == std::vector<double>(5, 0.1 * 3.0));
+  parameters.set_state(mean, {1, 2, 3, 4, 5});
+  CHECK(download<double>(Device::kCpu, parameters.state_values(mean)) == std::vector<double>{1, 2, 3, 4, 5});
+  CHECK_THROWS_AS(parameters.set_state(mean, {1}), Error);
+}
+
+TEST_CASE("initial values may be given by a function, and matrices keep their shape") {
+  Parameters parameters(Device::kCpu, DType::kF32);
+  const int w =
+      parameters.add("w", {2, 3}, ParameterLayout::kMatrix,
+                     {0, 0, [](std::uint64_t seed) { return std::vector<double>{double(seed), 1, 2, 3, 4, 5}; }});
+  parameters.allocate();
+  parameters.initialize(9);
+  CHECK(parameters.value(w).shape() == Shape{2, 3});
+  CHECK(to_doubles(parameters.value(w)) == std::vector<double>{9, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE("parameters that would not fit an int are refused") {
+  Parameters parameters(Device::kCpu, DType::kF32);
+  CHECK_THROWS_AS(parameters.add("w", {1 << 16, 1 << 16}, ParameterLayout::kPlain, {}), Error);
+}
+
 TEST_CASE("initial weights follow the seed, the bound and the stream of their number") {
   Parameters a = two_parameters(), b = two_parameters(), c = two_parameters();
   a.initialize(7);

@@ -1,4 +1,4 @@
-// ELU-concat and the gate, of the plain backend.
+// Activations, ELU-concat and the gate, of the plain backend.
 #include "kernels/activation.h"
 #include "tests/support/kernel_testing.h"
 
@@ -6,6 +6,45 @@ namespace flowsmith::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 1, 31, 3}, {1, 3, 1, 257}};
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kElu, Activation::kTanh,
+                                       Activation::kLeakyRelu};
+
+TEST_CASE("activations on both sides of 0, and far from it") {
+  const std::vector<double> x{-1, 0, 0.5, -1e4, 1e4};
+  const double elu = -0.6321205588285577, tanh1 = -0.7615941559557649, tanh_half = 0.46211715726000973;
+  const std::vector<double> want[] = {
+      x, {0, 0, 0.5, 0, 1e4}, {elu, 0, 0.5, -1, 1e4}, {tanh1, 0, tanh_half, -1, 1}, {-0.01, 0, 0.5, -100, 1e4}};
+  for (const Activation activation : kActivations) {
+    std::vector<double> y(x.size()), dx(x.size()), ones(x.size(), 1);
+    activation_forward(y.data(), x.data(), activation, x.size(), Reference{});
+    activation_backward(Grad<double>{dx.data()}, ones.data(), y.data(), activation, x.size(), Reference{});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      CHECK(y[i] == Approx(want[int(activation)][i]).epsilon(1e-15));
+      CHECK(std::isfinite(dx[i]));
+    }
+  }
+}
+
+TEST_CASE("activation gradients") {
+  for (const Activation activation : kActivations) {
+    for (const std::size_t size : {1, 3, 31, 257}) {
+      const auto dy = random_normal<double>(size, 1);
+      check_gradients(
+          {random_off_kink(size, 2)},
+          [&](const Inputs& in) {
+            std::vector<double> y(size);
+            activation_forward(y.data(), in[0].data(), activation, size, Reference{});
+            return dot(y, dy);
+          },
+          [&](const Inputs& in, const Gradients& gradients) {
+            std::vector<double> y(size);
+            activation_forward(y.data(), in[0].data(), activation, size, Reference{});
+            activation_backward(gradients[0], dy.data(), y.data(), activation, size, Reference{});
+          });
+    }
+  }
+}
 
 TEST_CASE("concat_elu puts elu(x) before elu(-x)") {
   const std::vector<double> x{-1, 0.5};

@@ -38,7 +38,7 @@ void blank(std::vector<T>& map, const MapShape& shape, const ConvMask& mask, boo
   if (mask.channels == 0) return;
   for (std::size_t i = 0; i < map.size(); ++i) {
     const int k = int(i % shape.c), x = int(i / shape.c % shape.w), y = int(i / shape.c / shape.w % shape.h);
-    const bool one = mask_value(mask.mask, y, x, k % mask.channels, mask.channels);
+    const bool one = mask_value(mask.mask, y, x, k % mask.channels, {.w = shape.w, .c = mask.channels});
     if (is_x ? k < mask.channels && !one : one) map[i] = 0;
   }
 }
@@ -49,7 +49,7 @@ TEST_CASE("Cpu convolutions leave out what a mask makes useless, and nothing els
   const ConvShape last{3, 5, 9, 16, 2 * c, 3, true}, wide{1, 28, 28, 32, 2 * c, 3, true},
       one{1, 1, 1, 2, 2 * c, 3, true};
   for_each_simd_target([&] {
-    for (MaskKind kind : {MaskKind::kCheckerboard, MaskKind::kChannel}) {
+    for (MaskKind kind : {MaskKind::kCheckerboard, MaskKind::kChannel, MaskKind::kAlternatingChannel}) {
       for (bool invert : {false, true}) {
         const ConvMask mask{{kind, invert}, c};
         for (ConvShape shape : {first, with_image, point, last, wide, one}) {

@@ -1,5 +1,5 @@
-// ELU-concat, gate and layer norm of the host against the plain ones in double, and their behaviour at the ends of the
-// number line.
+// Activations, ELU-concat, gate and layer norm of the host against the plain ones in double, and their behaviour at the
+// ends of the number line.
 #include "kernels/activation.h"
 #include "kernels/layer_norm.h"
 #include "tests/support/host_values.h"
@@ -34,6 +34,62 @@ TEST_CASE("Cpu activations agree with the plain ones on every instruction set an
               return outputs(elu, dx, gated, dgate, dvg);
             },
             5e-7);
+      }
+    }
+  });
+}
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kElu, Activation::kTanh,
+                                       Activation::kLeakyRelu};
+
+TEST_CASE("the plain activations of the Cpu agree with the reference, in place too") {
+  for_each_simd_target([] {
+    for (const std::size_t size : {1, 3, 31, 257, 40000}) {
+      const auto x = random_normal<float>(size, 1, 2), dy = random_normal<float>(size, 2);
+      for (const Activation activation : kActivations) {
+        // Backward from one y for all: the rounding of a y near 1 is all that tanh' = 1 - y^2 sees there.
+        std::vector<float> given(size);
+        activation_forward(given.data(), x.data(), activation, size, Reference{});
+        for (const GradMode mode : kGradModes) {
+          CAPTURE(size, int(activation), int(mode));
+          // A few roundings of 6e-8 per element.
+          check_cpu(
+              [&](auto backend) {
+                using T = Real<float, decltype(backend)>;
+                const auto in = as<T>(x), out = as<T>(dy);
+                std::vector<T> y(size), dx(size, 1), same(in);
+                activation_forward(y.data(), in.data(), activation, size, backend);
+                activation_forward(same.data(), same.data(), activation, size, backend);
+                CHECK(same_bits(y, same));
+                activation_backward(Grad<T>{dx.data(), mode}, out.data(), as<T>(given).data(), activation, size,
+                                    backend);
+                activation_backward(Grad<T>{}, out.data(), y.data(), activation, size, backend);
+                return outputs(y, dx);
+              },
+              5e-7);
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("the plain activations of the Cpu at the ends of the number line") {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> x{inf, -inf, nan, 0, 1e4f, -1e4f, -1e-6f};
+  for_each_simd_target([&] {
+    for (const Activation activation : kActivations) {
+      std::vector<float> y(x.size()), want(x.size());
+      activation_forward(y.data(), x.data(), activation, x.size(), Cpu{});
+      activation_forward(want.data(), x.data(), activation, x.size(), Reference{});
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        CAPTURE(int(activation), i);
+        if (i == 2) {
+          CHECK(std::isnan(y[i]));
+        } else if (std::isinf(want[i])) {
+          CHECK(y[i] == want[i]);
+        } else {
+          CHECK(y[i] == Approx(want[i]).epsilon(5e-7));
+        }
       }
     }
   });

@@ -1,4 +1,4 @@
-// Bits per dimension and importance weighting.
+// The loss, its units and importance weighting.
 #include "kernels/likelihood.h"
 #include "tests/support/kernel_testing.h"
 
@@ -10,15 +10,33 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 TEST_CASE("eight fair bits per pixel are eight bits per dimension") {
   CHECK(bits_per_dim(-784 * 8 * std::log(2.0), 784) == Approx(8).epsilon(1e-15));
   const std::vector<double> log_prob{-1 * std::log(2.0), -5 * std::log(2.0), -6 * std::log(2.0)};
-  CHECK(mean_bits_per_dim(log_prob.data(), 3, 2) == Approx(2).epsilon(1e-15));
+  for (std::size_t dims : {2, 784, 3072}) {
+    double sum = 0, loss = 0;
+    for (double value : log_prob) sum += bits_per_dim(value, dims);
+    mean_negative_log_prob(&loss, log_prob.data(), 3, nats_per_bit_per_dim(dims), Reference{});
+    CHECK(loss == sum / 3);
+  }
+  double bits = 0, nats = 0;
+  mean_negative_log_prob(&bits, log_prob.data(), 3, nats_per_bit_per_dim(2), Cpu{});
+  CHECK(bits == Approx(2).epsilon(1e-15));
+  mean_negative_log_prob(&nats, log_prob.data(), 3, 1, Cpu{});
+  CHECK(nats == Approx(4 * std::log(2.0)).epsilon(1e-15));
   CHECK(std::isnan(bits_per_dim(NAN, 3)));
 }
 
-TEST_CASE("mean_bits_per_dim gradients") {
+TEST_CASE("mean_negative_log_prob gradients") {
+  const double dloss = 0.7;
   for (int n : {1, 3, 31}) {
     check_gradients(
-        {random_normal<double>(n, 1)}, [&](const Inputs& in) { return 0.7 * mean_bits_per_dim(in[0].data(), n, 3); },
-        [&](const Inputs&, const Gradients& gradients) { mean_bits_per_dim_backward(gradients[0], 0.7, n, 3); });
+        {random_normal<double>(n, 1)},
+        [&](const Inputs& in) {
+          double loss = 0;
+          mean_negative_log_prob(&loss, in[0].data(), n, 2.5, Reference{});
+          return dloss * loss;
+        },
+        [&](const Inputs&, const Gradients& gradients) {
+          mean_negative_log_prob_backward(gradients[0], &dloss, n, 2.5, Reference{});
+        });
   }
 }
 

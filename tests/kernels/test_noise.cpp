@@ -41,7 +41,7 @@ TEST_CASE("box_muller gives the pair of its formula") {
 template <class T>
 std::vector<T> uniform(const std::vector<std::uint32_t>& index, NoiseStream stream, std::size_t per_image) {
   std::vector<T> u(index.size() * per_image);
-  uniform_noise(u.data(), index.data(), stream, int(index.size()), per_image, Reference{});
+  uniform_noise(u.data(), index.data(), &stream, int(index.size()), per_image, Reference{});
   return u;
 }
 
@@ -105,8 +105,8 @@ TEMPLATE_TEST_CASE("cpu noise is the reference's, bit for bit", "", float, doubl
     for (int i = 0; i < n; ++i) index[i] = std::uint32_t(i * 7919);
     const auto run = [&, images = n, size = per_image](auto backend) {
       std::vector<TestType> u(images * size), z(images * size);
-      uniform_noise(u.data(), index.data(), stream, images, size, backend);
-      normal_noise(z.data(), index.data(), stream, 0.7, images, size, backend);
+      uniform_noise(u.data(), index.data(), &stream, images, size, backend);
+      normal_noise(z.data(), index.data(), &stream, 0.7, images, size, backend);
       return outputs(u, z);
     };
     check_cpu(run, 0);  // one inline function makes every element

@@ -1,8 +1,9 @@
 // Whole flows on the host with networks in bf16, their products by the model of AMX.
-#include "models/trainer.h"
-#include "tests/support/cpu_stream.h"
+#include "models/training/trainer.h"
+#include "tests/support/bf16_model.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -13,21 +14,18 @@ struct Run {
   std::vector<double> bits_per_dim;
   std::vector<float> weights;
 
-  Run(const Dataset& dataset, Cpu stream, int steps, int threads = 1) {
-    const UseCpuStream use(stream);
-    const int threads_before = omp_get_max_threads();
-    set_thread_count(threads);
+  Run(const Dataset& dataset, Device device, int steps, int threads = 1) {
+    device.threads = threads;
     TrainingOptions options;
-    options.spec.architecture = Architecture::kMultiscale;
+    options.flow = tutorial("multiscale");
     options.batch_size = 4;
-    Trainer trainer(options, dataset, Device::kCpu);
+    Trainer trainer(options, dataset, device);
     for (int i = 0; i < steps; ++i) {
       if (trainer.epoch_done()) trainer.start_next_epoch();
-      bits_per_dim.push_back(trainer.step().bits_per_dim);
+      bits_per_dim.push_back(trainer.step().loss);
     }
     const Tensor values = trainer.flow().parameters().values();
     weights.assign(values.data<float>(), values.data<float>() + values.size());
-    set_thread_count(threads_before);
   }
 };
 

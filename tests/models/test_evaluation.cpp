@@ -4,11 +4,12 @@
 #include <numeric>
 #include <set>
 
-#include "models/evaluation.h"
-#include "models/latents_file.h"
+#include "models/files/latents_file.h"
+#include "models/training/evaluation.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -21,7 +22,7 @@ const auto kGoOn = [](std::size_t) { return true; };
 struct Tiny {
   TempDir dir;
   Dataset dataset = load_dataset(write_tiny_dataset(dir));
-  Flow flow{{Architecture::kVardeq, Edition::k2024, 8, 4}};
+  Flow flow{tutorial("vardeq", "2024", 8, 4)};
 
   Tiny() { randomize(flow, 9); }
 };
@@ -33,25 +34,25 @@ TEST_CASE("subsets are those of the dataset and its split", "[evaluation]") {
   CHECK(parse_subset("test") == Subset::kTest);
   CHECK_THAT(error_of([] { parse_subset("tests"); }), Contains("'tests'") && Contains("test, val or train"));
 
-  const ImageSet test = select_images(tiny.dataset, Subset::kTest, 1);
+  const ExampleSet test = select_examples(tiny.dataset, Subset::kTest, 1);
   CHECK(test.pixels == &tiny.dataset.test.images);
   std::vector<std::uint32_t> all(12);
   std::iota(all.begin(), all.end(), 0u);
   CHECK(test.index == all);
-  const ImageSet train = select_images(tiny.dataset, Subset::kTrain, 1);
-  const ImageSet validation = select_images(tiny.dataset, Subset::kValidation, 1);
+  const ExampleSet train = select_examples(tiny.dataset, Subset::kTrain, 1);
+  const ExampleSet validation = select_examples(tiny.dataset, Subset::kValidation, 1);
   CHECK(train.pixels == &tiny.dataset.train.images);
   CHECK(validation.index.size() == 10);
   std::set<std::uint32_t> both(train.index.begin(), train.index.end());
   both.insert(validation.index.begin(), validation.index.end());
   CHECK(both.size() == 60);
-  CHECK(select_images(tiny.dataset, Subset::kValidation, 2).index != validation.index);
+  CHECK(select_examples(tiny.dataset, Subset::kValidation, 2).index != validation.index);
 }
 
 TEST_CASE("an offset and a limit leave part of a set", "[evaluation]") {
   const std::vector<std::uint8_t> pixels{10, 11, 20, 21, 30, 31, 40, 41};
   const auto part = [&](std::int64_t offset, std::int64_t limit) {
-    ImageSet set{&pixels, {3, 1, 2, 0}};
+    ExampleSet set{.pixels = &pixels, .index = {3, 1, 2, 0}};
     set.restrict_to(offset, limit);
     return set.index;
   };
@@ -59,14 +60,15 @@ TEST_CASE("an offset and a limit leave part of a set", "[evaluation]") {
   CHECK(part(1, 2) == std::vector<std::uint32_t>{1, 2});
   CHECK(part(3, 100) == std::vector<std::uint32_t>{0});
   for (const auto& [offset, limit] : {std::pair{4, -1}, std::pair{-1, -1}, std::pair{0, 0}, std::pair{9, 1}}) {
-    CHECK_THAT(error_of([&, o = offset, l = limit] { part(o, l); }), Contains("--offset") && Contains("there are 4"));
+    CHECK_THAT(error_of([&, o = offset, l = limit] { part(o, l); }),
+               Contains("the offset is") && Contains("there are 4"));
   }
-  CHECK(gather({&pixels, {3, 1, 2, 0}}, 2, 1, 2) == std::vector<std::uint8_t>{20, 21, 30, 31});
+  CHECK(gather({.pixels = &pixels, .index = {3, 1, 2, 0}}, 2, 1, 2) == std::vector<std::uint8_t>{20, 21, 30, 31});
 }
 
 TEST_CASE("a score is mean and standard error over the images", "[evaluation]") {
   Tiny tiny;
-  const ImageSet set = select_images(tiny.dataset, Subset::kTest, 1);
+  const ExampleSet set = select_examples(tiny.dataset, Subset::kTest, 1);
   const NoiseStream noise{5, NoisePurpose::kScoring, 0};
   std::vector<std::size_t> progress;
   const Evaluation result = evaluate(tiny.flow, set, {3, 5, noise}, [&](std::size_t done) {
@@ -74,45 +76,48 @@ TEST_CASE("a score is mean and standard error over the images", "[evaluation]") 
     return true;
   });
   CHECK(progress == std::vector<std::size_t>{5, 10, 12});
-  const ImageBatch batch{tiny.dataset.test.images.data(), set.index.data(), 12};
-  const std::vector<double> bits = tiny.flow.bits_per_dim(batch, noise, 3);
-  const std::vector<double> single = tiny.flow.bits_per_dim(batch, noise, 1);
+  const Batch batch{tiny.dataset.test.images.data(), set.index.data(), 12};
+  const auto bits_per_dim = [&](int samples) {
+    std::vector<double> bits = tiny.flow.log_prob(batch, noise, samples);
+    for (double& value : bits) value /= -32 * std::log(2.0);  // of 8 x 4 pixels
+    return bits;
+  };
+  const std::vector<double> bits = bits_per_dim(3), single = bits_per_dim(1);
   const double mean = std::accumulate(bits.begin(), bits.end(), 0.0) / 12;
   double squares = 0;
   for (const double b : bits) squares += (b - mean) * (b - mean);
-  CHECK(result.images == 12);
-  CHECK(result.bits_per_dim == Approx(mean).epsilon(1e-13));  // sums of twelve in another order
+  CHECK(result.examples == 12);
+  CHECK(result.score == Approx(mean).epsilon(1e-13));  // sums of twelve in another order
   // The engine takes it from sums of squares, which cancel a few digits of the sixteen.
   CHECK(result.standard_error == Approx(std::sqrt(squares / 11 / 12)).epsilon(1e-10));
-  CHECK(result.single_sample_bits_per_dim ==
-        Approx(std::accumulate(single.begin(), single.end(), 0.0) / 12).epsilon(1e-13));
+  CHECK(result.single_sample_score == Approx(std::accumulate(single.begin(), single.end(), 0.0) / 12).epsilon(1e-13));
 
   const Evaluation again = evaluate(tiny.flow, set, {3, 64, noise}, kGoOn);  // the batch changes nothing
-  CHECK(again.bits_per_dim == result.bits_per_dim);
+  CHECK(again.score == result.score);
   CHECK(again.standard_error == result.standard_error);
 
   const Evaluation stopped = evaluate(tiny.flow, set, {3, 5, noise}, [](std::size_t done) { return done < 10; });
-  CHECK(stopped.images == 10);
-  CHECK(stopped.bits_per_dim == Approx(std::accumulate(bits.begin(), bits.begin() + 10, 0.0) / 10).epsilon(1e-13));
+  CHECK(stopped.examples == 10);
+  CHECK(stopped.score == Approx(std::accumulate(bits.begin(), bits.begin() + 10, 0.0) / 10).epsilon(1e-13));
 }
 
 TEST_CASE("an evaluation that makes no sense is refused", "[evaluation]") {
   Tiny tiny;
-  const ImageSet set = select_images(tiny.dataset, Subset::kTest, 1);
-  CHECK_THAT(error_of([&] { evaluate(tiny.flow, set, {1, 0}, kGoOn); }), Contains("at least one image"));
+  const ExampleSet set = select_examples(tiny.dataset, Subset::kTest, 1);
+  CHECK_THAT(error_of([&] { evaluate(tiny.flow, set, {1, 0}, kGoOn); }), Contains("at least one example"));
   CHECK_THAT(error_of([&] { evaluate(tiny.flow, set, {0, 4}, kGoOn); }), Contains("at least one sample"));
-  const Flow turned({Architecture::kVardeq, Edition::k2024, 4, 8});
-  CHECK_THAT(error_of([&] { require_image_size(turned, tiny.dataset); }),
-             Contains("tiny") && Contains("8x4") && Contains("4x8") && Contains("--data"));
-  CHECK_NOTHROW(require_image_size(tiny.flow, tiny.dataset));
+  const Flow turned(tutorial("vardeq", "2024", 4, 8));
+  CHECK_THAT(error_of([&] { require_fitting(turned, tiny.dataset); }),
+             Contains("tiny") && Contains("8x4 pixels") && Contains("4x8 pixels") && Contains("dataset"));
+  CHECK_NOTHROW(require_fitting(tiny.flow, tiny.dataset));
   tiny.flow.parameters().value(0).data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
-  ImageSet some = set;
+  ExampleSet some = set;
   some.restrict_to(7, 2);
   CHECK_THAT(error_of([&] { evaluate(tiny.flow, some, {1, 4}, kGoOn); }), Contains("image 7 is not finite"));
 }
 
 TEST_CASE("latents survive a file, channels first", "[latents_file]") {
-  Flow flow({Architecture::kMultiscale, Edition::k2024, 8, 4});
+  Flow flow(tutorial("multiscale", "2024", 8, 4));
   randomize(flow, 2);
   const std::vector<std::uint8_t> pixels = testing::random_bytes(3 * flow.dims(), 5);
   const std::vector<std::uint32_t> index{4, 5, 6};
@@ -137,7 +142,7 @@ TEST_CASE("latents survive a file, channels first", "[latents_file]") {
 }
 
 TEST_CASE("latents of another flow are refused", "[latents_file]") {
-  Flow flow({Architecture::kMultiscale, Edition::k2024, 8, 4});
+  Flow flow(tutorial("multiscale", "2024", 8, 4));
   randomize(flow, 2);
   const Latents zeros{{"z.0", 4, 2, 2, std::vector<double>(32)}, {"z.final", 2, 1, 8, std::vector<double>(32)}};
   const SafetensorsFile good = latents_to_file(flow, zeros, 2);

@@ -4,8 +4,10 @@
 #include <numeric>
 
 #include "tests/support/error_of.h"
+#include "tests/support/flow_examples.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -28,15 +30,15 @@ struct TestImages {
     }
     for (int i = 0; i < count; ++i) index[i] = std::uint32_t(1000 - 7 * i);
   }
-  ImageBatch batch() const { return {pixels.data(), index.data(), n}; }
+  Batch batch() const { return {pixels.data(), index.data(), n}; }
 
   int n;
   std::vector<std::uint8_t> pixels;
   std::vector<std::uint32_t> index;
 };
 
-Flow random_flow(ModelSpec spec) {
-  Flow flow(spec);
+Flow random_flow(const FlowConfig& config, Device device = Device::kCpu) {
+  Flow flow(config, device);
   randomize(flow, 21);
   return flow;
 }
@@ -48,7 +50,7 @@ std::vector<double> all_values(const Latents& latents) {
 }
 
 /// Everything that a flow says about images, one number after the other.
-std::vector<double> everything(Flow& flow, ImageBatch batch) {
+std::vector<double> everything(Flow& flow, Batch batch) {
   std::vector<double> values = flow.log_prob_draws(batch, kNoise, 2);
   const std::vector<double> z = all_values(flow.encode(batch, {kNoise}));
   values.insert(values.end(), z.begin(), z.end());
@@ -57,11 +59,11 @@ std::vector<double> everything(Flow& flow, ImageBatch batch) {
 }
 
 TEST_CASE("images survive encode and decode unchanged", "[flow][long]") {
-  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kVardeq, Architecture::kMultiscale);
-  const Edition edition = GENERATE(Edition::k2024, Edition::k2022);
-  INFO(architecture_name(architecture) << " " << edition_name(edition));
+  const std::string model = GENERATE("simple", "vardeq", "multiscale");
+  const std::string edition = GENERATE("2024", "2022");
+  INFO(model << " " << edition);
   const auto check = [&](int rows, int cols, int count) {
-    Flow flow = random_flow({architecture, edition, rows, cols});
+    Flow flow = random_flow(tutorial(model, edition, rows, cols));
     const TestImages images(flow, count);
     const Latents latents = flow.encode(images.batch(), {kNoise});
     CHECK(flow.decode(latents, count) == images.pixels);
@@ -78,8 +80,8 @@ TEST_CASE("images survive encode and decode unchanged", "[flow][long]") {
 
 TEST_CASE("encode undoes nothing by itself: every layer acts", "[flow]") {
   // Were the last convolutions zero, latents would be the dequantized pixels, and the round trip no test.
-  const ModelSpec spec{Architecture::kMultiscale, Edition::k2024, 8, 12};
-  Flow still(spec), moved = random_flow(spec);
+  const FlowConfig config = tutorial("multiscale", "2024", 8, 12);
+  Flow still(config), moved = random_flow(config);
   still.initialize(21);
   const TestImages images(still, 3);
   const std::vector<double> a = still.log_prob(images.batch(), {kNoise}), b = moved.log_prob(images.batch(), {kNoise});
@@ -87,62 +89,94 @@ TEST_CASE("encode undoes nothing by itself: every layer acts", "[flow]") {
 }
 
 TEST_CASE("sizes other than MNIST's work, also odd ones where nothing is squeezed", "[flow]") {
-  for (const ModelSpec spec :
-       {ModelSpec{Architecture::kSimple, Edition::k2024, 5, 7}, ModelSpec{Architecture::kVardeq, Edition::k2022, 1, 3},
-        ModelSpec{Architecture::kMultiscale, Edition::k2024, 4, 16}}) {
-    INFO(spec.height << "x" << spec.width);
-    Flow flow = random_flow(spec);
+  for (const FlowConfig& config :
+       {tutorial("simple", "2024", 5, 7), tutorial("vardeq", "2022", 1, 3), tutorial("multiscale", "2024", 4, 16)}) {
+    INFO(config.name());
+    Flow flow = random_flow(config);
     const TestImages images(flow, 6);
     CHECK(flow.decode(flow.encode(images.batch(), {kNoise}), 6) == images.pixels);
     CHECK(flow.sample({.count = 3}).size() == 3 * flow.dims());
   }
-  CHECK_THAT(error_of([] {
-               Flow({Architecture::kMultiscale, Edition::k2024, 6, 6});
-             }),
-             Contains("6x6") && Contains("multiples of 4"));
-  CHECK_THAT(error_of([] { Flow({Architecture::kMultiscale, Edition::k2024, 8, 6}); }), Contains("8x6"));
-  CHECK_THAT(error_of([] { Flow({Architecture::kSimple, Edition::k2024, 0, 6}); }), Contains("0x6"));
-  CHECK_THAT(error_of([] { Flow({Architecture::kSimple, Edition::k2024, 6, 1025}); }), Contains("6x1025"));
+  const auto refusal = [](const std::string& model, int height, int width) {
+    return error_of([&] { Flow(tutorial(model, "2024", height, width)); });
+  };
+  CHECK_THAT(refusal("multiscale", 6, 6), Contains("model multiscale: layers.4 (squeeze)") &&
+                                              Contains("3 x 3 pixels") && Contains("both sides must be even"));
+  CHECK_THAT(refusal("multiscale", 8, 6), Contains("layers.4 (squeeze)") && Contains("4 x 3 pixels"));
+  CHECK_THAT(refusal("multiscale", 7, 8), Contains("layers.1 (squeeze)") && Contains("7 x 8 pixels"));
+  CHECK_THAT(refusal("simple", 0, 6), Contains("data.height") && Contains("1 to 1024") && Contains("'0'"));
+  CHECK_THAT(refusal("simple", 6, 1025), Contains("data.width") && Contains("1 to 1024") && Contains("'1025'"));
+}
+
+TEST_CASE("flows of checkerboards take sides of 65 pixels, in grey and in colour", "[flow][long]") {
+  const FlowConfig grey = tutorial("simple", "2022", 65, 65, 2);
+  const FlowConfig colour = grey.with_shape(65, 63, 3)
+                                .with("data.levels", "32")
+                                .with("layers", R"([{"type": "coupling", "repeat": 3, "alternate": true,
+              "conditioner": {"type": "resnet", "hidden": 8, "blocks": 1}}, "batch_norm", "actnorm"])");
+  for (const FlowConfig& config : {grey, colour}) {
+    Flow flow = random_flow(config);
+    const TestImages images(flow, 3);
+    const Latents latents = flow.encode(images.batch(), {kNoise});
+    CHECK(flow.decode(latents, 3) == testing::reduced(images.pixels, config.data().integer("levels")));
+    for (const double z : all_values(latents)) REQUIRE(std::isfinite(z));
+  }
+}
+
+TEST_CASE("any number of grey levels comes back from the latents", "[flow]") {
+  for (const int levels : {2, 4, 8, 16, 32, 64, 128, 256}) {
+    INFO(levels);
+    Flow flow = random_flow(tutorial("vardeq", "2024", 5, 7, 2).with("data.levels", std::to_string(levels)));
+    const TestImages images(flow, 4);
+    const std::vector<std::uint8_t> seen = flow.decode(flow.encode(images.batch(), {kNoise}), 4);
+    CHECK(seen == testing::reduced(images.pixels, levels));
+    TestImages again = images;
+    again.pixels = seen;  // what was seen is seen as the same
+    CHECK(flow.decode(flow.encode(again.batch(), {kNoise}), 4) == seen);
+    CHECK(same_bits(flow.log_prob(again.batch(), {kNoise}), flow.log_prob(images.batch(), {kNoise})));
+  }
 }
 
 TEST_CASE("a flow can have another number of couplings than the tutorial's", "[flow]") {
-  const auto kinds_of = [](Architecture architecture, int couplings) {
+  const auto kinds_of = [](const std::string& model, int couplings) {
     std::string kinds;
-    for (const auto& layer : Flow({architecture, Edition::k2024, 8, 12, couplings}).layers()) {
+    for (const auto& layer : Flow(tutorial(model, "2024", 8, 12, couplings)).layers()) {
+      if (layer.name == "base") continue;
       const bool channel = layer.description.find("channel mask") != std::string::npos;
       kinds += layer.description.starts_with("coupling") ? (channel ? 'C' : 'c') : layer.description[0];
     }
     return kinds;
   };
-  CHECK(kinds_of(Architecture::kSimple, 3) == "uccc");
-  CHECK(kinds_of(Architecture::kVardeq, 1) == "vc");
-  CHECK(kinds_of(Architecture::kMultiscale, 4) == "vcsCssCC");
-  CHECK(kinds_of(Architecture::kMultiscale, 8) == "vccsCCssCCCC");
-  CHECK(kinds_of(Architecture::kMultiscale, 12) == "vcccsCCCssCCCCCC");
-  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 4, 16});
+  CHECK(kinds_of("simple", 3) == "uccc");
+  CHECK(kinds_of("vardeq", 1) == "vc");
+  CHECK(kinds_of("multiscale", 4) == "vcsCssCC");
+  CHECK(kinds_of("multiscale", 8) == "vccsCCssCCCC");
+  CHECK(kinds_of("multiscale", 12) == "vcccsCCCssCCCCCC");
+  Flow flow = random_flow(tutorial("multiscale", "2024", 8, 4, 16));
   const TestImages images(flow, 4);
   CHECK(flow.decode(flow.encode(images.batch(), {kNoise}), 4) == images.pixels);
-  for (const int couplings : {-8, 0, 1028, 2147483647}) {
-    CHECK_THAT(error_of([&] {
-                 Flow({Architecture::kMultiscale, Edition::k2024, 8, 12, couplings});
-               }),
-               Contains(std::to_string(couplings) + " couplings"));
+  for (const int couplings : {-8, -4, 0, 10, 2147483647}) {
+    CHECK_THAT(error_of([&] { tutorial("multiscale", "2024", 8, 12, couplings); }),
+               Contains("model multiscale") && Contains("8 couplings") && Contains("multiple of 4") &&
+                   Contains("not " + std::to_string(couplings)));
   }
-  CHECK_THAT(error_of([] { Flow({Architecture::kMultiscale, Edition::k2024, 8, 12, 10}); }), Contains("multiple of 4"));
+  for (const int couplings : {4096, 16400, 2147483644}) {
+    CHECK_THAT(error_of([&] { tutorial("multiscale", "2024", 8, 12, couplings); }), Contains("4096"));
+  }
 }
 
-TEST_CASE("latents have the shapes of the architecture", "[flow]") {
-  const auto shapes_of = [](Architecture architecture) {
+TEST_CASE("latents have the shapes of the model", "[flow]") {
+  const auto shapes_of = [](const std::string& model) {
     std::string text;
-    for (const auto& [name, s] : Flow({architecture, Edition::k2024, 8, 12}).latent_shapes()) {
+    for (const auto& [name, s] : Flow(tutorial(model, "2024", 8, 12)).latent_shapes()) {
       text += name + " " + std::to_string(s.h) + "x" + std::to_string(s.w) + "x" + std::to_string(s.c) + " ";
     }
     return text;
   };
-  CHECK(shapes_of(Architecture::kSimple) == "z.final 8x12x1 ");
-  CHECK(shapes_of(Architecture::kVardeq) == "z.final 8x12x1 ");
-  CHECK(shapes_of(Architecture::kMultiscale) == "z.0 4x6x2 z.final 2x3x8 ");
-  Flow flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  CHECK(shapes_of("simple") == "z.final 8x12x1 ");
+  CHECK(shapes_of("vardeq") == "z.final 8x12x1 ");
+  CHECK(shapes_of("multiscale") == "z.0 4x6x2 z.final 2x3x8 ");
+  Flow flow(tutorial("multiscale", "2024", 8, 12));
   const TestImages images(flow, 2);
   Latents latents = flow.encode(images.batch(), {kNoise});
   CHECK(latents[0].values.size() == 2 * 48);
@@ -153,8 +187,8 @@ TEST_CASE("latents have the shapes of the architecture", "[flow]") {
 }
 
 TEST_CASE("results do not depend on the inference batch", "[flow]") {
-  const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
-  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const std::string model = GENERATE("vardeq", "multiscale");
+  Flow flow = random_flow(tutorial(model, "2024", 8, 12));
   const TestImages images(flow, 9);
   const std::vector<double> whole = everything(flow, images.batch());
   for (const int piece : {1, 2, 4, 9}) {
@@ -165,12 +199,12 @@ TEST_CASE("results do not depend on the inference batch", "[flow]") {
 }
 
 TEST_CASE("an image scores the same whatever stands beside it in the batch", "[flow]") {
-  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  Flow flow = random_flow(tutorial("multiscale", "2024", 8, 12));
   const TestImages images(flow, 7);
   const std::size_t dims = flow.dims();
   const std::vector<double> together = flow.log_prob(images.batch(), {kNoise});
   for (int i = 0; i < 7; ++i) {
-    const ImageBatch alone{&images.pixels[i * dims], &images.index[i], 1};
+    const Batch alone{&images.pixels[i * dims], &images.index[i], 1};
     CHECK(same_bits(flow.log_prob(alone, {kNoise}), {together[i]}));
   }
   const std::uint32_t other = images.index[3] + 1;  // the number keys the noise
@@ -178,7 +212,7 @@ TEST_CASE("an image scores the same whatever stands beside it in the batch", "[f
 }
 
 TEST_CASE("given noise is cut into pieces with its images", "[flow]") {
-  Flow flow = random_flow({Architecture::kVardeq, Edition::k2024, 8, 12});
+  Flow flow = random_flow(tutorial("vardeq", "2024", 8, 12));
   const TestImages images(flow, 7);
   std::vector<float> noise;
   for (const double u : testing::random_uniform<double>(images.pixels.size(), 23)) noise.push_back(float(u));
@@ -190,20 +224,19 @@ TEST_CASE("given noise is cut into pieces with its images", "[flow]") {
 }
 
 TEST_CASE("results do not depend on the number of threads", "[flow]") {
-  const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
-  Flow flow = random_flow({architecture, Edition::k2022, 8, 12});
+  const std::string model = GENERATE("vardeq", "multiscale");
+  const FlowConfig config = tutorial(model, "2022", 8, 12);
+  Flow flow = random_flow(config, Device{.threads = 1});
   const TestImages images(flow, 5);
-  set_thread_count(1);
   const std::vector<double> one = everything(flow, images.batch());
   for (const int threads : {2, 3}) {
-    set_thread_count(threads);
-    CHECK(same_bits(everything(flow, images.batch()), one));
+    Flow other = random_flow(config, Device{.threads = threads});
+    CHECK(same_bits(everything(other, images.batch()), one));
   }
-  set_thread_count(0);
 }
 
 TEST_CASE("importance sampling is the log-mean-exp over draws of noise", "[flow]") {
-  Flow flow = random_flow({Architecture::kMultiscale, Edition::k2024, 8, 12});
+  Flow flow = random_flow(tutorial("multiscale", "2024", 8, 12));
   const TestImages images(flow, 4);
   constexpr int kSamples = 5;
   const std::vector<double> draws = flow.log_prob_draws(images.batch(), kNoise, kSamples);
@@ -214,21 +247,21 @@ TEST_CASE("importance sampling is the log-mean-exp over draws of noise", "[flow]
   }
   CHECK(same_bits(flow.log_prob(images.batch(), kNoise, 1), flow.log_prob(images.batch(), {kNoise})));
   const std::vector<double> mean = flow.log_prob(images.batch(), kNoise, kSamples);
-  const std::vector<double> bits = flow.bits_per_dim(images.batch(), kNoise, kSamples);
   for (int i = 0; i < 4; ++i) {
     double largest = draws[i], sum = 0;
     for (int k = 0; k < kSamples; ++k) largest = std::max(largest, draws[4 * k + i]);
     for (int k = 0; k < kSamples; ++k) sum += std::exp(draws[4 * k + i] - largest);
     const double expected = largest + std::log(sum / kSamples);
     CHECK(mean[i] == Approx(expected).epsilon(1e-13));  // the same few operations, perhaps in another order
-    CHECK(bits[i] == Approx(-expected / (96 * std::log(2.0))).epsilon(1e-13));
   }
   CHECK_THAT(error_of([&] { flow.log_prob(images.batch(), kNoise, 0); }), Contains("at least one sample"));
+  CHECK(flow.unit() == "bits/dim");
+  CHECK(flow.nats_per_unit() == Approx(96 * std::log(2.0)).epsilon(1e-15));
 }
 
 TEST_CASE("sample k of a seed is the same in any batch", "[flow]") {
-  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kMultiscale);
-  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const std::string model = GENERATE("simple", "multiscale");
+  Flow flow = random_flow(tutorial(model, "2024", 8, 12));
   const std::size_t dims = flow.dims();
   const std::vector<std::uint8_t> seven = flow.sample({.count = 7, .seed = 5});
   REQUIRE(seven.size() == 7 * dims);
@@ -249,8 +282,8 @@ TEST_CASE("sample k of a seed is the same in any batch", "[flow]") {
 }
 
 TEST_CASE("a value that is not finite is found in its layer and image", "[flow]") {
-  const Architecture architecture = GENERATE(Architecture::kSimple, Architecture::kMultiscale);
-  Flow flow = random_flow({architecture, Edition::k2024, 8, 12});
+  const std::string model = GENERATE("simple", "multiscale");
+  Flow flow = random_flow(tutorial(model, "2024", 8, 12));
   const TestImages images(flow, 4);
   CHECK_FALSE(flow.find_non_finite(images.batch(), {kNoise}, DType::kF32));
   CHECK_FALSE(flow.find_non_finite(images.batch(), {kNoise}, DType::kF64));
@@ -273,11 +306,12 @@ TEST_CASE("a value that is not finite is found in its layer and image", "[flow]"
 }
 
 TEST_CASE("an empty batch is refused on a tape and gives nothing elsewhere", "[flow]") {
-  Flow flow({Architecture::kSimple, Edition::k2024, 5, 7});
-  const ImageBatch none{nullptr, nullptr, 0};
+  Flow flow(tutorial("simple", "2024", 5, 7));
+  const Batch none{nullptr, nullptr, 0};
   Tape tape(Device::kCpu);
   tape.start(true);
-  CHECK_THAT(error_of([&] { flow.forward(tape, none, {kNoise}, DType::kF32, false); }), Contains("at least one image"));
+  CHECK_THAT(error_of([&] { flow.forward(tape, none, {kNoise}, DType::kF32, false); }),
+             Contains("at least one example"));
   CHECK(flow.log_prob(none, {kNoise}).empty());
   CHECK(flow.decode(flow.encode(none, {kNoise}), 0).empty());
 }

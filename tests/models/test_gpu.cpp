@@ -6,12 +6,13 @@
 
 #include "engine/device_memory.h"
 #include "kernels/cuda/emulator/emulator.h"
-#include "models/training_run.h"
+#include "models/training/training_run.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/run_program.h"
 #include "tests/support/scarce_gpu.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -25,22 +26,22 @@ struct Images {
   explicit Images(const Flow& flow, int n = kImages) : pixels(random_bytes(n * flow.dims(), 17)), index(n) {
     std::iota(index.begin(), index.end(), 5u);
   }
-  ImageBatch batch() const { return batch(int(index.size())); }
-  ImageBatch batch(int n) const { return {pixels.data(), index.data(), n}; }  ///< the first n
+  Batch batch() const { return batch(int(index.size())); }
+  Batch batch(int n) const { return {pixels.data(), index.data(), n}; }  ///< the first n
 
   std::vector<std::uint8_t> pixels;
   std::vector<std::uint32_t> index;
 };
 
-Flow random_flow(Architecture architecture, Device device) {
-  Flow flow({architecture, Edition::k2024, 4, 4}, device);
+Flow random_flow(const std::string& model, Device device) {
+  Flow flow(tutorial(model, "2024", 4, 4), device);
   randomize(flow, 21);
   return flow;
 }
 
 /// As training begins: the last convolutions are zero.
-Flow new_flow(Architecture architecture, Device device) {
-  Flow flow({architecture, Edition::k2024, 4, 4}, device);
+Flow new_flow(const std::string& model, Device device) {
+  Flow flow(tutorial(model, "2024", 4, 4), device);
   flow.initialize(21);
   return flow;
 }
@@ -57,16 +58,16 @@ std::vector<double> losses(Flow& flow, int steps, std::size_t* graph_nodes = nul
   for (int i = 0; i < steps; ++i) {
     step.launch({.lr = 1e-3}, 1);
     stage(i + 1);
-    result.push_back(step.finish().bits_per_dim);
+    result.push_back(step.finish().loss);
   }
   if (graph_nodes != nullptr) *graph_nodes = step.graph_nodes();
   return result;
 }
 
 TEST_CASE("training on the GPU's kernels is training on the host", "[gpu][long]") {
-  const auto architecture = GENERATE(Architecture::kSimple, Architecture::kMultiscale);
+  const std::string model = GENERATE("simple", "multiscale");
   constexpr int kSteps = 3;  // eager, captured, replayed
-  Flow host = new_flow(architecture, Device::kCpu), gpu = new_flow(architecture, Device::kEmulated);
+  Flow host = new_flow(model, Device::kCpu), gpu = new_flow(model, Device::kEmulated);
   std::size_t graph_nodes = 0;
   const std::vector<double> want = losses(host, kSteps), got = losses(gpu, kSteps, &graph_nodes);
   for (int i = 0; i < kSteps; ++i) {
@@ -78,18 +79,16 @@ TEST_CASE("training on the GPU's kernels is training on the host", "[gpu][long]"
 
   // The graph does what the launches do, to the bit. The flows differ in layers, not in how they are replayed: one will
   // do.
-  if (architecture != Architecture::kSimple) return;
-  Flow eager = new_flow(architecture, Device::kEmulated);
-  GpuContext<Emulated>::instance().set_graphs(false);
+  if (model != "simple") return;
+  Flow eager = new_flow(model, Device{.kind = DeviceKind::kEmulated, .graphs = false});
   CHECK(losses(eager, kSteps) == got);
-  GpuContext<Emulated>::instance().set_graphs(true);
   CHECK(download<float>(Device::kEmulated, eager.parameters().values()) ==
         download<float>(Device::kEmulated, gpu.parameters().values()));
 }
 
 TEST_CASE("scores, latents and samples of the GPU's kernels are those of the host", "[gpu][long]") {
-  const auto architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
-  Flow host = random_flow(architecture, Device::kCpu), gpu = random_flow(architecture, Device::kEmulated);
+  const std::string model = GENERATE("vardeq", "multiscale");
+  Flow host = random_flow(model, Device::kCpu), gpu = random_flow(model, Device::kEmulated);
   gpu.set_inference_batch(2);  // pieces of 2 and 1
   const Images images(host);
   for (std::uint32_t draw = 0; draw < 4; ++draw) {
@@ -115,7 +114,7 @@ TEST_CASE("scores, latents and samples of the GPU's kernels are those of the hos
 }
 
 TEST_CASE("a step on the GPU that diverges names the place and keeps the weights", "[gpu]") {
-  Flow flow = random_flow(Architecture::kSimple, Device::kEmulated);
+  Flow flow = random_flow("simple", Device::kEmulated);
   const Images images(flow);
   std::vector<float> scaling{200.0f};  // exp(200) is infinite in float
   flow.parameters().from_file_order(flow.parameters().values(), 0, scaling.data());
@@ -130,7 +129,7 @@ TEST_CASE("a step on the GPU that diverges names the place and keeps the weights
 }
 
 TEST_CASE("a step that a GPU has no room for says how much is missing and which batch would fit", "[gpu]") {
-  Flow flow = random_flow(Architecture::kSimple, Device::kEmulated);
+  Flow flow = random_flow("simple", Device::kEmulated);
   const Images images(flow);
   TrainingStep step(flow);
   step.stage(images.batch(), {noise(0)});
@@ -143,7 +142,13 @@ TEST_CASE("a step that a GPU has no room for says how much is missing and which 
 TEST_CASE("the batch that is said to fit on a GPU does", "[gpu][long]") {
   constexpr std::size_t kFree = 384u << 10;  // some images' activations
   constexpr int kMany = 1000;  // their first feature map, of 128 floats each, has no room, so no network runs for them
-  Flow flow({Architecture::kSimple, Edition::k2024, 2, 2}, Device::kEmulated);
+  // Batch norm takes no batch of one, but its memory is measured all the same.
+  const FlowConfig config =
+      GENERATE(tutorial("simple", "2024", 2, 2),
+               FlowConfig::parse(R"({"data": {"type": "image8", "height": 2, "width": 2}, "layers": ["batch_norm",
+          {"type": "coupling", "conditioner": {"type": "resnet", "hidden": 32, "blocks": 0}}]})",
+                                 "here"));
+  Flow flow(config, Device::kEmulated);
   randomize(flow, 21);
   const Images images(flow, kMany);
   GpuContext<Emulated>::instance().reserve(16u << 20);  // what kernels need beside the tape, as after a smaller step
@@ -159,7 +164,7 @@ TEST_CASE("the batch that is said to fit on a GPU does", "[gpu][long]") {
   CHECK_THAT(message, Contains("GPU memory is full") && Catch::EndsWith(before + std::to_string(fits) + " would fit)"));
   REQUIRE(fits > 2);  // more than was tried
   step.stage(images.batch(fits), {noise(0)});
-  CHECK(std::isfinite(step.run({}, 1).bits_per_dim));
+  CHECK(std::isfinite(step.run({}, 1).loss));
   CHECK(step.adam().step_count() == 1);
 }
 
@@ -172,7 +177,7 @@ struct TinyTraining {
   TinyTraining() : trainer(options(), dataset, Device::kEmulated) {}
   static TrainingOptions options() {
     TrainingOptions options;
-    options.spec.architecture = Architecture::kSimple;
+    options.flow = tutorial("simple");
     options.batch_size = 4;
     return options;
   }
@@ -184,9 +189,9 @@ struct TinyTraining {
 TEST_CASE("a GPU that begins a step before the last one's result is read does the same steps", "[gpu][long]") {
   TinyTraining one, two;
   std::vector<double> want, got;
-  for (int i = 0; i < 5; ++i) want.push_back(one.trainer.step().bits_per_dim);
+  for (int i = 0; i < 5; ++i) want.push_back(one.trainer.step().loss);
   for (int i = 0; i < 5; ++i) {
-    got.push_back(two.trainer.step(i != 2).bits_per_dim);
+    got.push_back(two.trainer.step(i != 2).loss);
     CHECK(two.trainer.steps_done() == i + 1);
     CHECK(two.trainer.is_ahead() == (i != 2 && i != 4));  // the epoch has no sixth
   }
@@ -210,7 +215,7 @@ TEST_CASE("a step that diverges keeps the weights although the next one has begu
   // Put right, it goes on with the same batch.
   upload(Device::kEmulated, parameters.values(), good.data());
   TinyTraining other;
-  CHECK(training.trainer.step(true).bits_per_dim == other.trainer.step().bits_per_dim);
+  CHECK(training.trainer.step(true).loss == other.trainer.step().loss);
 }
 
 struct Quiet : TrainingObserver {
@@ -226,7 +231,7 @@ TEST_CASE("a kernel that fails in a run ends it in one line and leaves the check
   const TempDir dir;
   RunConfig config;
   config.data = write_tiny_dataset(dir, "tiny", {60, 12, 4, 4});
-  config.training.spec.architecture = Architecture::kSimple;
+  config.training.flow = tutorial("simple");
   config.training.batch_size = 10;
   const RunFolder folder(dir.file("run"));
   const std::atomic<bool> stop{false};
@@ -238,7 +243,7 @@ TEST_CASE("a kernel that fails in a run ends it in one line and leaves the check
   const std::string message = error_of([&] { train(true, 4, Device::kEmulated, BreaksTheGpu()); });
   emulator::mend_device();
   CHECK_THAT(message, Contains("the GPU failed after step") && Contains("illegal memory access") && Contains(".cu:") &&
-                          Contains("--resume"));
+                          Contains("resume from the last checkpoint"));
   CHECK(bytes_of(folder.last()) == before);
   CHECK(train(true, 3, Device::kCpu, Quiet()).steps_done == 3);
 }

@@ -1,10 +1,11 @@
 // Five training steps of every model against PyTorch: tests/fixtures/README.md.
 #include <cmath>
 
-#include "models/parity.h"
-#include "models/weights.h"
+#include "models/files/parity.h"
+#include "models/files/weights.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -53,7 +54,7 @@ std::string fixture_path(const std::string& model, const std::string& edition) {
 /// The fixture's inputs and the weights before the first step.
 SafetensorsFile replay_input(const SafetensorsFile& fixture) {
   SafetensorsFile input{fixture.metadata, {*fixture.find("images"), *fixture.find("noise")}};
-  const Flow flow({parse_architecture(fixture.metadata.at("model")), parse_edition(fixture.metadata.at("edition"))});
+  const Flow flow(tutorial(fixture.metadata.at("model"), fixture.metadata.at("edition")));
   for (int p = 0; p < flow.parameters().count(); ++p) {
     const Parameter& parameter = flow.parameters()[p];
     const std::vector<float> values = initial_values(flow.parameters(), p);
@@ -117,7 +118,7 @@ TEST_CASE("a replay refuses inputs that it cannot follow", "[parity]") {
     CHECK_THAT(message, Contains("in.safetensors"));
     return message;
   };
-  for (const std::string key : {"model", "edition", "lr", "clip_norm"}) {
+  for (const std::string key : {"lr", "clip_norm"}) {
     CHECK_THAT(complaint([&](SafetensorsFile& f) { f.metadata.erase(key); }), Contains("'" + key + "' is missing"));
   }
   for (const char* const text : {"fast", "1e-3x", "nan", "", "inf"}) {

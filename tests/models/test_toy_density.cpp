@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include "kernels/dequantization_math.h"
-#include "models/training_step.h"
+#include "models/training/training_step.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -15,7 +16,8 @@ constexpr int kSteps = 40;
 /// Two pixels, of which the second follows a curve over the first.
 std::vector<std::uint8_t> toy_images(std::uint32_t step) {
   std::vector<double> noise(2 * kBatch);
-  normal_noise(noise.data(), &step, NoiseStream{3}, 1, 1, noise.size(), Reference{});
+  const NoiseStream stream{3};
+  normal_noise(noise.data(), &step, &stream, 1, 1, noise.size(), Reference{});
   std::vector<std::uint8_t> pixels;
   for (int i = 0; i < kBatch; ++i) {
     const double a = noise[2 * i], b = 0.5 * std::sin(2 * a) + 0.4 * noise[2 * i + 1];
@@ -37,7 +39,7 @@ Losses train(Flow& flow) {
     for (int i = 0; i < kBatch; ++i) index[i] = std::uint32_t(s * kBatch + i);
     const std::vector<std::uint8_t> pixels = toy_images(std::uint32_t(s));
     step.stage({pixels.data(), index.data(), kBatch}, {NoiseStream{5}});
-    losses.last = step.run({.lr = 1e-3}, 1).bits_per_dim;
+    losses.last = step.run({.lr = 1e-3}, 1).loss;
     if (s == 0) losses.first = losses.last;
   }
   return losses;
@@ -98,15 +100,13 @@ Integrals integrate(const Flow& flow, double limit, int nodes) {
 
 TEST_CASE("the density of a trained flow integrates to 1") {
   // Two pixels are too few to share between threads.
-  set_thread_count(1);
-  Flow flow({Architecture::kSimple, Edition::k2024, 1, 2});
+  Flow flow(tutorial("simple", "2024", 1, 2), Device{.threads = 1});
   const Losses losses = train(flow);
   CHECK(losses.last < losses.first - 0.3);  // otherwise the flow would still be the identity, whose logdet is 0
   // The midpoint rule errs little for a smooth density whose narrowest part, 0.4, is wider than the step of 1/4; and
   // less than 1e-4 of the flow lies beyond 6 standard deviations of its prior. With half the step, or beyond 8, the
   // integral differs by 1e-5.
   const Integrals integrals = integrate(flow, 6, 48);
-  set_thread_count(0);
   CHECK(integrals.density == Approx(1).margin(1e-3));
   // The same sum sees a wrong sign.
   CHECK(std::abs(integrals.wrong_sign - 1) > 0.1);

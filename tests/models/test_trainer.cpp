@@ -1,11 +1,14 @@
 // Training in memory: it learns, it goes on where it stopped, it refuses what makes no sense.
 #include <limits>
 
-#include "models/trainer.h"
-#include "models/weights.h"
+#include "models/files/weights.h"
+#include "models/gradient_suite.h"
+#include "models/training/trainer.h"
 #include "tests/support/error_of.h"
+#include "tests/support/flow_examples.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -14,9 +17,9 @@ using Catch::Contains;
 using testing::same_bits;
 
 /// Batches of 10 of the 50 training images: five steps an epoch.
-TrainingOptions tiny_options(Architecture architecture = Architecture::kSimple) {
+TrainingOptions tiny_options(const std::string& model = "simple") {
   TrainingOptions options;
-  options.spec.architecture = architecture;
+  options.flow = tutorial(model);
   options.batch_size = 10;
   options.lr_decay = 0.5;
   return options;
@@ -45,16 +48,16 @@ bool same_file(const SafetensorsFile& a, const SafetensorsFile& b) {
 
 TEST_CASE("training lowers the loss", "[trainer][long]") {
   const TinyData data;
-  TrainingOptions options = tiny_options(GENERATE(Architecture::kSimple, Architecture::kMultiscale));
+  TrainingOptions options = tiny_options(GENERATE("simple", "multiscale"));
   options.lr_decay = 1;
   Trainer trainer(options, data.dataset, Device::kCpu);
   run_steps(trainer, 5);
-  const double first = trainer.epoch_bits_per_dim();
+  const double first = trainer.epoch_loss();
   trainer.start_next_epoch();
   run_steps(trainer, 20);
   // Uniform noise has 8 bits/dim, the untrained flow about 26. These images are nearly black, so it falls fast.
   CHECK(first < 26);
-  CHECK(trainer.epoch_bits_per_dim() < 0.6 * first);
+  CHECK(trainer.epoch_loss() < 0.6 * first);
 }
 
 TEST_CASE("epochs, positions and learning rates follow the steps", "[trainer]") {
@@ -67,12 +70,12 @@ TEST_CASE("epochs, positions and learning rates follow the steps", "[trainer]") 
   CHECK(trainer.total_steps() == 6);
   CHECK(trainer.validation_set().index.size() == 10);
   CHECK(trainer.learning_rate() == 1e-3);
-  CHECK(trainer.epoch_bits_per_dim() == 0);
-  const double one = trainer.step().bits_per_dim;
-  CHECK(trainer.epoch_bits_per_dim() == one);
+  CHECK(trainer.epoch_loss() == 0);
+  const double one = trainer.step().loss;
+  CHECK(trainer.epoch_loss() == one);
   CHECK_FALSE(trainer.epoch_done());
-  const double two = trainer.step().bits_per_dim;
-  CHECK(trainer.epoch_bits_per_dim() == (one + two) / 2);
+  const double two = trainer.step().loss;
+  CHECK(trainer.epoch_loss() == (one + two) / 2);
   CHECK(trainer.epoch_done());
   CHECK_THAT(error_of([&] { trainer.step(); }), Contains("epoch is over"));
   trainer.start_next_epoch();
@@ -84,12 +87,9 @@ TEST_CASE("epochs, positions and learning rates follow the steps", "[trainer]") 
 
 TEST_CASE("a restored trainer goes on to the same bits", "[trainer][long]") {
   const TinyData data;
-  const auto [architecture, stop] =
-      GENERATE(table<Architecture, int>({{Architecture::kSimple, 3},
-                                         {Architecture::kVardeq, 3},
-                                         {Architecture::kMultiscale, 3},
-                                         {Architecture::kMultiscale, 5}}));  // epoch's end
-  const TrainingOptions options = tiny_options(architecture);
+  const auto [model, stop] = GENERATE(
+      table<std::string, int>({{"simple", 3}, {"vardeq", 3}, {"multiscale", 3}, {"multiscale", 5}}));  // epoch's end
+  const TrainingOptions options = tiny_options(model);
   Trainer unbroken(options, data.dataset, Device::kCpu);
   run_steps(unbroken, 6);
   Trainer first(options, data.dataset, Device::kCpu);
@@ -102,23 +102,101 @@ TEST_CASE("a restored trainer goes on to the same bits", "[trainer][long]") {
   CHECK(same_file(second.checkpoint(), first.checkpoint()));
   run_steps(second, 6 - stop);
   CHECK(same_file(second.checkpoint(), unbroken.checkpoint()));
-  CHECK(second.epoch_bits_per_dim() == unbroken.epoch_bits_per_dim());
+  CHECK(second.epoch_loss() == unbroken.epoch_loss());
   CHECK_FALSE(same_file(second.checkpoint(), first.checkpoint()));  // the comparison sees differences
+}
+
+/// Training of a named model in its small form on data that all of them take, or on points.
+struct SmallTraining {
+  TempDir dir;
+  Dataset dataset;
+  TrainingOptions options;
+
+  explicit SmallTraining(const std::string& model, bool recompute = false) {
+    options.flow = small_config(model);
+    options.batch_size = 10;
+    options.recompute = recompute;
+    dataset = options.flow.takes_images() ? load_dataset(write_tiny_dataset(dir, "tiny", {60, 12, 8, 8}))
+                                          : tiny_points_dataset();
+  }
+};
+
+TEST_CASE("every named model goes on to the same bits from its beginning, an epoch's middle and its end",
+          "[trainer][long]") {
+  const std::string model = GENERATE("moons", "nice", "glow", "realnvp");
+  const bool recompute = GENERATE(false, true);
+  INFO(model << (recompute ? " recompute" : ""));
+  const SmallTraining training(model, recompute);
+  Trainer unbroken(training.options, training.dataset, Device::kCpu);
+  run_steps(unbroken, 6);
+  for (const int stop : {0, 3, 5}) {
+    INFO("stopped at " << stop);
+    Trainer first(training.options, training.dataset, Device::kCpu);
+    run_steps(first, stop);
+    write_safetensors(training.dir.file("last.safetensors"), first.checkpoint());
+
+    Trainer second(training.options, training.dataset, Device::kCpu);
+    run_steps(second, 1);  // whatever it did before is forgotten
+    second.restore(read_safetensors(training.dir.file("last.safetensors")), "last.safetensors");
+    CHECK(same_file(second.checkpoint(), first.checkpoint()));
+    run_steps(second, 6 - stop);
+    CHECK(same_file(second.checkpoint(), unbroken.checkpoint()));
+    CHECK(second.epoch_loss() == unbroken.epoch_loss());
+    CHECK_FALSE(same_file(second.checkpoint(), first.checkpoint()));
+  }
+}
+
+TEST_CASE("training of every named model does not depend on the number of threads, and lowers the loss",
+          "[trainer][long]") {
+  const std::string model = GENERATE("moons", "nice", "glow", "realnvp");
+  INFO(model);
+  SmallTraining training(model);
+  training.options.lr = 1e-2;
+  const auto trained = [&](int threads) {
+    Trainer trainer(training.options, training.dataset, Device{.threads = threads});
+    const double first = trainer.step().loss;
+    run_steps(trainer, 19);
+    CHECK(trainer.epoch_loss() < first);  // of the fourth epoch
+    return trainer.checkpoint();
+  };
+  const SafetensorsFile one = trained(1);
+  for (const int threads : {2, 3}) CHECK(same_file(trained(threads), one));
+}
+
+TEST_CASE("flows learn pictures in colour, of 32 grey levels, and give them back", "[trainer][long]") {
+  const std::string model = GENERATE("glow", "realnvp");
+  INFO(model);
+  const Dataset dataset = tiny_colour_dataset();
+  TrainingOptions options;
+  options.flow = small_config(model).with("data.levels", "32");
+  options.batch_size = 10;
+  options.lr = 1e-2;
+  Trainer trainer(options, dataset, Device::kCpu);
+  CHECK(Shape(trainer.flow().data_shape(1)) == Shape(MapShape{1, 8, 8, 3}));
+  const double first = trainer.step().loss;
+  run_steps(trainer, 24);
+  CHECK(trainer.epoch_loss() < first - 0.3);  // bits per dimension
+  Flow& flow = trainer.flow();
+  const ExampleSet set = trainer.validation_set();
+  const GatheredBatch batch = gather_batch(flow, set, 0, set.index.size());
+  const Latents latents = flow.encode(batch.batch(), {NoiseStream{3, NoisePurpose::kScoring, 0}});
+  CHECK(flow.decode(latents, batch.n) == testing::reduced(batch.pixels, 32));
+  std::size_t numbers = 0;
+  for (const Latent& z : latents) numbers += z.values.size();
+  CHECK(numbers == batch.pixels.size());
 }
 
 TEST_CASE("training does not depend on the number of threads", "[trainer][long]") {
   const TinyData data;
-  const Architecture architecture = GENERATE(Architecture::kVardeq, Architecture::kMultiscale);
+  const std::string model = GENERATE("vardeq", "multiscale");
   const auto trained = [&](int threads) {
-    set_thread_count(threads);
-    Trainer trainer(tiny_options(architecture), data.dataset, Device::kCpu);
+    Trainer trainer(tiny_options(model), data.dataset, Device{.threads = threads});
     run_steps(trainer, 4);
     return trainer.checkpoint();
   };
   const SafetensorsFile one = trained(1);
   CHECK(same_file(trained(2), one));
   CHECK(same_file(trained(3), one));
-  set_thread_count(0);
 }
 
 TEST_CASE("another seed is another run", "[trainer]") {
@@ -128,7 +206,7 @@ TEST_CASE("another seed is another run", "[trainer]") {
   options.seed = 43;
   Trainer b(options, data.dataset, Device::kCpu);
   CHECK(a.validation_set().index != b.validation_set().index);
-  CHECK(a.step().bits_per_dim != b.step().bits_per_dim);
+  CHECK(a.step().loss != b.step().loss);
 }
 
 TEST_CASE("a checkpoint is a weight file too", "[trainer]") {
@@ -137,7 +215,7 @@ TEST_CASE("a checkpoint is a weight file too", "[trainer]") {
   run_steps(trainer, 2);
   write_safetensors(data.dir.file("last.safetensors"), trainer.checkpoint());
   const Flow flow = Flow::load(data.dir.file("last.safetensors"));
-  CHECK(flow.spec() == ModelSpec{Architecture::kSimple, Edition::k2024, 8, 4});
+  CHECK(flow.config() == tutorial("simple", "2024", 8, 4));
   const Tensor a = flow.parameters().values(), b = trainer.flow().parameters().values();
   CHECK(std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
 }
@@ -180,9 +258,10 @@ TEST_CASE("a checkpoint that does not fit is refused", "[trainer]") {
   }
   CHECK_THAT(complaint(file), Contains("tensor adam.m.flows.2.scaling_factor is F32 (1, 1)"));
 
-  const Trainer vardeq(tiny_options(Architecture::kVardeq), data.dataset, Device::kCpu);
+  const Trainer vardeq(tiny_options("vardeq"), data.dataset, Device::kCpu);
   CHECK_THAT(complaint(vardeq.checkpoint()), Contains("another model or image size"));
-  CHECK_THAT(complaint(with("width", "8")), Contains("another model or image size"));
+  CHECK_THAT(complaint(with("config", tutorial("simple", "2024", 8, 8).line())),
+             Contains("another model or image size"));
 }
 
 TEST_CASE("options and data that make no sense are refused by name", "[trainer]") {
@@ -192,23 +271,25 @@ TEST_CASE("options and data that make no sense are refused by name", "[trainer]"
     change(options);
     return error_of([&] { Trainer(options, data.dataset, Device::kCpu); });
   };
-  CHECK_THAT(complaint([](auto& o) { o.epochs = 0; }), Contains("--epochs"));
+  CHECK_THAT(complaint([](auto& o) { o.epochs = 0; }), Contains("epochs must be"));
   for (const int size : {0, -1, 65537}) {
-    CHECK_THAT(complaint([&](auto& o) { o.batch_size = size; }), Contains("--batch-size"));
+    CHECK_THAT(complaint([&](auto& o) { o.batch_size = size; }), Contains("the batch size must be"));
   }
   for (const double bad : {0.0, -1.0, double(NAN), double(INFINITY)}) {
-    CHECK_THAT(complaint([&](auto& o) { o.lr = bad; }), Contains("--lr "));
-    CHECK_THAT(complaint([&](auto& o) { o.lr_decay = bad; }), Contains("--lr-decay "));
-    if (bad != 0) CHECK_THAT(complaint([&](auto& o) { o.clip_norm = bad; }), Contains("--clip-norm "));
+    CHECK_THAT(complaint([&](auto& o) { o.lr = bad; }), Contains("the learning rate must be"));
+    CHECK_THAT(complaint([&](auto& o) { o.lr_decay = bad; }), Contains("the decay of the learning rate must be"));
+    if (bad != 0) CHECK_THAT(complaint([&](auto& o) { o.clip_norm = bad; }), Contains("the clip norm must be"));
   }
-  CHECK_THAT(complaint([](auto& o) { o.batch_size = 51; }), Contains("tiny has 50") && Contains("--batch-size 50"));
+  CHECK_THAT(complaint([](auto& o) { o.batch_size = 51; }),
+             Contains("tiny has 50") && Contains("a batch of 50 or less"));
   TrainingOptions whole = tiny_options();
   whole.batch_size = 50;
   CHECK(Trainer(whole, data.dataset, Device::kCpu).steps_per_epoch() == 1);
 
   const TempDir dir;
   const Dataset odd = load_dataset(write_tiny_dataset(dir, "odd", {12, 3, 6, 6}));
-  CHECK_THAT(error_of([&] { Trainer(tiny_options(Architecture::kMultiscale), odd, Device::kCpu); }), Contains("6x6"));
+  CHECK_THAT(error_of([&] { Trainer(tiny_options("multiscale"), odd, Device::kCpu); }),
+             Contains("model multiscale") && Contains("squeeze") && Contains("3 x 3 pixels"));
 }
 
 /// Sets the first element of a parameter.
@@ -228,7 +309,7 @@ std::string failure_of_step(Trainer& trainer) {
 
 TEST_CASE("a loss that is not finite stops before the weights change", "[trainer]") {
   const TinyData data;
-  Trainer trainer(tiny_options(Architecture::kMultiscale), data.dataset, Device::kCpu);
+  Trainer trainer(tiny_options("multiscale"), data.dataset, Device::kCpu);
   trainer.step();
   set_parameter(trainer.flow(), "flows.4.network.nn.0.bias", std::numeric_limits<float>::quiet_NaN());
   CHECK_THAT(failure_of_step(trainer), Contains("loss of step 2 is not finite") &&
@@ -245,6 +326,83 @@ TEST_CASE("a gradient that is not finite stops before the weights change", "[tra
   set_parameter(trainer.flow(), "flows.8.network.nn.8.bias", 60);
   CHECK_THAT(failure_of_step(trainer), Contains("gradient of step 1 is not finite") && Contains("layer flows.") &&
                                            Contains("image ") && Contains("clip norm"));
+}
+
+// --- batch norm ---
+
+TEST_CASE("running statistics follow those of the batch by the momentum, from step to step", "[trainer]") {
+  Flow flow(small_config("realnvp"));
+  set_random_parameters(flow, 4);
+  Parameters& parameters = flow.parameters();
+  const testing::FlowExamples examples(flow, 6);
+  const NoiseStream noise{3, NoisePurpose::kTraining, 0};
+  const auto states = [&] {
+    std::vector<std::vector<double>> all;
+    for (int i = 0; i < parameters.state_count(); ++i) all.push_back(to_doubles(parameters.state_values(i)));
+    return all;
+  };
+  const auto before = states();
+  struct Expected {
+    std::vector<double> running_mean, mean, var;
+    std::size_t count;
+    double momentum;
+  };
+  std::vector<Expected> expected;
+  {
+    Tape tape(Device::kCpu);
+    tape.start(false);
+    const Flow::Pass pass = flow.forward(tape, examples.batch(), {noise}, DType::kF32, false, true);
+    for (const RunningUpdate& u : pass.running) {
+      expected.push_back(
+          {to_doubles(u.running.mean), to_doubles(u.batch.mean), to_doubles(u.batch.var), u.count, u.momentum});
+    }
+  }
+  CHECK(expected.size() * 2 == std::size_t(parameters.state_count()));  // a mean and a variance for each
+  CHECK(states() == before);                                            // a pass alone moves nothing
+
+  TrainingStep step(flow);
+  step.stage(examples.batch(), {noise});
+  step.run({.lr = 1e-3}, 100);
+  const auto after = states();
+  for (const Expected& e : expected) {
+    // The pair of states with these statistics.
+    int i = 0;
+    while (before[i] != e.running_mean || after[i].size() != e.mean.size() ||
+           std::abs(after[i][0] - (0.9 * before[i][0] + 0.1 * e.mean[0])) > 1e-12) {
+      REQUIRE(++i < parameters.state_count());
+    }
+    CHECK(e.momentum == 0.1);
+    for (std::size_t k = 0; k < e.mean.size(); ++k) {
+      CHECK(after[i][k] == Approx(0.9 * before[i][k] + 0.1 * e.mean[k]).epsilon(1e-12).margin(1e-15));
+      const double unbiased = e.var[k] * double(e.count) / double(e.count - 1);
+      CHECK(after[i + 1][k] == Approx(0.9 * before[i + 1][k] + 0.1 * unbiased).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("a step of a flow with batch norm that is not finite moves neither weights nor running statistics",
+          "[trainer]") {
+  const SmallTraining training("realnvp", GENERATE(false, true));
+  Trainer trainer(training.options, training.dataset, Device::kCpu);
+  run_steps(trainer, 2);
+  const SafetensorsFile good = trainer.checkpoint();
+  set_parameter(trainer.flow(), "flows.3.network.first.bias", std::numeric_limits<float>::quiet_NaN());
+  CHECK_THAT(failure_of_step(trainer),
+             Contains("loss of step 3 is not finite") && Contains("layer flows.3 (coupling") && Contains("image "));
+  trainer.restore(good, "good");
+  // Latents of e^60: their squares fit the loss, which is a double, but the gradient of the log-scale, a float,
+  // overflows.
+  set_parameter(trainer.flow(), "flows.24.log_scale", 60);
+  CHECK_THAT(failure_of_step(trainer),
+             Contains("gradient of step 3 is not finite") && Contains("layer flows.") && Contains("image "));
+}
+
+TEST_CASE("batch norm refuses batches of one in one line", "[trainer]") {
+  SmallTraining training("realnvp");
+  training.options.batch_size = 1;
+  CHECK_THAT(error_of([&] { Trainer(training.options, training.dataset, Device::kCpu); }),
+             Contains("realnvp") && Contains("batch norms") && Contains("at least two examples") &&
+                 Contains("a batch size of 2 or more"));
 }
 
 }  // namespace

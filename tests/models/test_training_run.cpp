@@ -2,11 +2,12 @@
 #include <functional>
 #include <limits>
 
-#include "models/training_run.h"
-#include "models/weights.h"
+#include "models/files/weights.h"
+#include "models/training/training_run.h"
 #include "tests/support/error_of.h"
 #include "tests/support/run_program.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 namespace {
@@ -32,19 +33,20 @@ class Observer : public TrainingObserver {
 struct Runs {
   TempDir dir;
   RunConfig config;
+  Device device = Device::kCpu;
   std::atomic<bool> stop{false};
   Observer observer;
 
   // Small images: most of the time goes into the 64 samples of each grid.
   explicit Runs(const TinySize& size = {60, 12, 4, 4}) {
     config.data = write_tiny_dataset(dir, "tiny", size);
-    config.training.spec.architecture = Architecture::kSimple;
+    config.training.flow = tutorial("simple");
     config.training.batch_size = 10;
   }
 
   RunFolder folder(const std::string& name) const { return RunFolder(dir.file(name)); }
   RunSummary run(const std::string& name, std::int64_t max_steps, bool resume = false) {
-    return run_training(config, folder(name), resume, {0, max_steps}, Device::kCpu, stop, observer);
+    return run_training(config, folder(name), resume, {0, max_steps}, device, stop, observer);
   }
   std::string last(const std::string& name) const { return bytes_of(folder(name).last()); }
 };
@@ -94,9 +96,9 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   CHECK_FALSE(summary.interrupted);
   CHECK(summary.steps_done == 5);
   REQUIRE(summary.validation);
-  CHECK(summary.validation->images == 10);
+  CHECK(summary.validation->examples == 10);
   REQUIRE(summary.test);
-  CHECK(summary.test->images == 12);
+  CHECK(summary.test->examples == 12);
   CHECK(summary.test->standard_error > 0);
   CHECK(std::filesystem::exists(summary.samples));
   CHECK(runs.observer.phases == "tttttvt");  // five steps, a validation, a test
@@ -114,11 +116,11 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   const Dataset dataset = load_dataset(runs.config.data);
   const StepResult first = Trainer(runs.config.training, dataset, Device::kCpu).step();
   char row[80];
-  std::snprintf(row, sizeof row, "1,1,%.7g,,%.7g,0.001", first.bits_per_dim, first.gradient_norm);
+  std::snprintf(row, sizeof row, "1,1,%.7g,,%.7g,0.001", first.loss, first.gradient_norm);
   CHECK(rows_of(a)[0] == row);
   const RunConfig config = a.read_config();
   CHECK(config.data == runs.config.data);
-  CHECK(config.training.spec == ModelSpec{Architecture::kSimple, Edition::k2024, 8, 4});
+  CHECK(config.training.flow == tutorial("simple", "2024", 8, 4));
   CHECK(config.training.epochs == 1);
   CHECK(config.training.batch_size == 10);
   CHECK(config.training.lr == 1e-3);
@@ -129,7 +131,7 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
 
   // The best weights are those that were validated, and best.safetensors says how good they are.
   const SafetensorsFile best = read_safetensors(a.best());
-  CHECK(std::stod(best.metadata.at("validation_bits_per_dim")) == summary.validation->bits_per_dim);
+  CHECK(std::stod(best.metadata.at("validation_bits_per_dim")) == summary.validation->mean);
   const SafetensorsFile last = read_safetensors(a.last());
   for (const NamedTensor& tensor : best.tensors) CHECK(tensor.data == last.find(tensor.name)->data);
 
@@ -137,15 +139,15 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   const std::string before = runs.last("a");
   const RunSummary again = runs.run("a", 0, true);
   CHECK(again.steps_done == 5);
-  CHECK(again.test->bits_per_dim == summary.test->bits_per_dim);
-  CHECK(again.validation->bits_per_dim == summary.validation->bits_per_dim);
+  CHECK(again.test->mean == summary.test->mean);
+  CHECK(again.validation->mean == summary.validation->mean);
   CHECK(runs.last("a") == before);
   CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5");
 }
 
 TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[training_run][long]") {
   Runs runs;
-  runs.config.training.spec.architecture = Architecture::kVardeq;
+  runs.config.training.flow = tutorial("vardeq");
   runs.run("unbroken", 8);  // into the second epoch, with a validation on the way
   CHECK(steps_of(rows_of(runs.folder("unbroken"))) == "1 2 3 4 5 v5 6 7 8");
   runs.run("broken", 3);
@@ -169,13 +171,13 @@ TEST_CASE("a deep run that recomputes goes on to the bytes of one that never sto
           "[training_run][long]") {
   Runs runs;
   runs.config.training.recompute = true;
-  runs.config.training.spec.couplings = 10;
+  runs.config.training.flow = tutorial("simple").with_couplings(10);
   runs.run("unbroken", 6);
   CHECK_THAT(runs.observer.messages, Contains("rebuilt inputs of couplings were off by ") && !Contains("by 0.0e+00"));
   runs.run("broken", 3);
   const RunConfig config = runs.folder("broken").read_config();
   CHECK(config.training.recompute);
-  CHECK(config.training.spec.couplings == 10);
+  CHECK(config.training.flow.couplings() == 10);
   runs.config = config;
   CHECK(runs.run("broken", 6, true).steps_done == 6);
   CHECK(runs.last("broken") == runs.last("unbroken"));
@@ -185,10 +187,9 @@ TEST_CASE("a deep run that recomputes goes on to the bytes of one that never sto
 TEST_CASE("a run does not depend on the number of threads", "[training_run][long]") {
   Runs runs;
   for (const int threads : {1, 2}) {
-    set_thread_count(threads);
+    runs.device.threads = threads;
     runs.run(std::to_string(threads), 6);
   }
-  set_thread_count(0);
   CHECK(runs.last("1") == runs.last("2"));
   CHECK(bytes_of(runs.folder("1").best()) == bytes_of(runs.folder("2").best()));
   CHECK(rows_of(runs.folder("1")) == rows_of(runs.folder("2")));
@@ -286,11 +287,73 @@ TEST_CASE("a run that cannot start leaves no folder", "[training_run]") {
     CHECK(contents_of(runs.dir.path()) == before);
     return message;
   };
-  CHECK_THAT(complaint([](auto& c) { c.training.batch_size = 51; }), Contains("--batch-size 50"));
-  CHECK_THAT(complaint([](auto& c) { c.training.lr = -1; }), Contains("--lr"));
+  CHECK_THAT(complaint([](auto& c) { c.training.batch_size = 51; }), Contains("a batch of 50 or less"));
+  CHECK_THAT(complaint([](auto& c) { c.training.lr = -1; }), Contains("learning rate"));
   CHECK_THAT(complaint([](auto& c) { c.data += "-not"; }), Contains("tiny-not"));
   runs.run("a", 1);
-  CHECK_THAT(complaint([](auto&) {}), Contains("already holds a run") && Contains("--resume"));
+  CHECK_THAT(complaint([](auto&) {}), Contains("already holds a run") && Contains("resume it"));
+}
+
+/// `text` with `to` instead of the last `from`.
+std::string with_last(const std::string& text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.rfind(from);
+  REQUIRE(at != std::string::npos);
+  return text.substr(0, at) + to + text.substr(at + from.size());
+}
+
+TEST_CASE("runs that earlier versions began go on", "[training_run]") {
+  Runs runs;
+  runs.run("a", 1);
+  const RunFolder a = runs.folder("a");
+  const std::string old =
+      R"({"model": "multiscale", "edition": "2022", "height": 8, "width": 4, "couplings": 12, "data": "somewhere",
+          "epochs": 7, "batch_size": 10, "lr": 0.01, "lr_decay": 0.5, "clip_norm": 0.0, "seed": 3, "recompute": true})";
+  const auto read = [&](const std::string& text) {
+    runs.dir.write("a/config.json", text);
+    return a.read_config();
+  };
+  const RunConfig config = read(old);
+  CHECK(config.training.flow == tutorial("multiscale", "2022", 8, 4, 12));
+  CHECK(config.data == "somewhere");
+  CHECK(config.training.epochs == 7);
+  CHECK(config.training.batch_size == 10);
+  CHECK(config.training.lr == 0.01);
+  CHECK(config.training.lr_decay == 0.5);
+  CHECK(config.training.clip_norm == 0);
+  CHECK(config.training.seed == 3);
+  CHECK(config.training.recompute);
+  // As written before there were these two options.
+  CHECK_FALSE(read(with_last(old, R"(, "recompute": true)", "")).training.recompute);
+  CHECK(read(with_last(old, R"("couplings": 12, )", "")).training.flow == tutorial("multiscale", "2022", 8, 4));
+
+  const auto complaint = [&](const std::string& from, const std::string& to) {
+    const std::string message = error_of([&] { read(with_last(old, from, to)); });
+    CHECK_THAT(message, Contains(a.config()));
+    return message;
+  };
+  CHECK_THAT(complaint("multiscale", "simpler"), Contains("'simpler'") && Contains("simple, vardeq or multiscale"));
+  CHECK_THAT(complaint("2022", "2020"), Contains("'2020'"));
+  CHECK_THAT(complaint("\"edition\"", "\"editor\""), Contains("edition"));
+  CHECK_THAT(complaint("12", "-12"), Contains("couplings"));
+  CHECK_THAT(complaint("12", "10"), Contains("multiple of 4"));
+  CHECK_THAT(complaint("\"height\": 8", "\"height\": 0"), Contains("height"));
+  CHECK_THAT(complaint("\"width\": 4", "\"width\": 4.5"), Contains("width"));
+
+  // A whole run with its old checkpoint.
+  const TrainingOptions& t = runs.config.training;
+  read(R"({"model": "simple", "edition": "2024", "height": 4, "width": 4, "data": ")" + runs.config.data +
+       R"(", "epochs": 200, "batch_size": 10, "lr": 0.001, "lr_decay": 0.99, "clip_norm": 1.0, "seed": )" +
+       std::to_string(t.seed) + "}");
+  SafetensorsFile checkpoint = read_safetensors(a.last());
+  checkpoint.metadata.erase("config");
+  checkpoint.metadata.insert({{"model", "simple"}, {"edition", "2024"}, {"height", "4"}, {"width", "4"}});
+  write_safetensors(a.last(), checkpoint);
+  runs.config = a.read_config();
+  CHECK(runs.run("a", 3, true).steps_done == 3);
+  Runs others;
+  others.config.data = runs.config.data;
+  others.run("b", 3);
+  CHECK(runs.last("a") == others.last("b"));
 }
 
 TEST_CASE("a damaged folder does not go on", "[training_run]") {
@@ -304,31 +367,30 @@ TEST_CASE("a damaged folder does not go on", "[training_run]") {
     CHECK_THAT(message, Contains(a.config()));
     return message;
   };
-  const auto with = [&](const std::string& from, const std::string& to) {
-    const std::size_t at = good.find(from);
-    REQUIRE(at != std::string::npos);
-    return good.substr(0, at) + to + good.substr(at + from.size());
-  };
+  /// With the last `from`: the flow, which has keys of the same names, stands in front.
+  const auto with = [&](const std::string& from, const std::string& to) { return with_last(good, from, to); };
   for (const std::string& text : {std::string(), std::string("null"), std::string("[1, 2]"), good.substr(0, 60),
                                   good + "x", std::string(1000, '['), std::string("\xff\xfe", 2)}) {
     complaint(text);
   }
   CHECK_THAT(complaint(with("\"lr\"", "\"lr_\"")), Contains("lr"));
-  complaint(with("10", "\"ten\""));
-  CHECK_THAT(complaint(with("10", "-10")), Contains("batch_size"));
-  CHECK_THAT(complaint(with("10", "10.5")), Contains("batch_size"));
-  CHECK_THAT(complaint(with("10", "1e300")), Contains("batch_size"));
-  CHECK_THAT(complaint(with("10", "0")), Contains("--batch-size"));
-  CHECK_THAT(complaint(with("simple", "simpler")), Contains("'simpler'"));
-  CHECK_THAT(complaint(with("2024", "2020")), Contains("'2020'"));
+  const auto with_batch = [&](const std::string& text) {
+    return complaint(with("\"batch_size\": 10", "\"batch_size\": " + text));
+  };
+  with_batch("\"ten\"");
+  CHECK_THAT(with_batch("-10"), Contains("batch_size"));
+  CHECK_THAT(with_batch("10.5"), Contains("batch_size"));
+  CHECK_THAT(with_batch("1e300"), Contains("batch_size"));
+  CHECK_THAT(with_batch("0"), Contains("batch_size") || Contains("batch size"));
+  CHECK_THAT(complaint(with("\"flow\"", "\"flaw\"")), Contains("not the configuration of a run"));
+  CHECK_THAT(complaint(with("checkerboard", "chequerboard")), Contains("layers.0.mask") && Contains("'chequerboard'"));
+  CHECK_THAT(complaint(with("2024", "2020")), Contains("layers.0.conditioner.edition") && Contains("'2020'"));
+  CHECK_THAT(complaint(with("\"repeat\": 8", "\"repeat\": -8")), Contains("layers.0.repeat") && Contains("'-8'"));
   CHECK_THAT(complaint(std::string(2 << 20, ' ')), Contains("bytes"));
   complaint(with("\"recompute\": false", "\"recompute\": 1"));
-  CHECK_THAT(complaint(with("\"couplings\": 8", "\"couplings\": -8")), Contains("couplings"));
-  // As written before there were these two options.
+  // As written before there was this option.
   runs.dir.write("a/config.json", with(",\n  \"recompute\": false", ""));
   CHECK_FALSE(a.read_config().training.recompute);
-  runs.dir.write("a/config.json", with("  \"couplings\": 8,\n", ""));
-  CHECK(a.read_config().training.spec.couplings == 8);
   runs.dir.write("a/config.json", good);
   CHECK_NOTHROW(a.read_config());
 

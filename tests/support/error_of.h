@@ -4,7 +4,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "engine/error.h"
+#include "kernels/error.h"
 
 namespace flowsmith {
 

@@ -18,7 +18,8 @@ template <class T>
 std::vector<T> random_normal(std::size_t size, std::uint64_t seed, double scale = 1) {
   std::vector<T> x(size);
   const std::uint32_t index = 0;
-  normal_noise(x.data(), &index, NoiseStream{seed}, scale, 1, size, Reference{});
+  const NoiseStream stream{seed};
+  normal_noise(x.data(), &index, &stream, scale, 1, size, Reference{});
   return x;
 }
 
@@ -26,7 +27,8 @@ template <class T>
 std::vector<T> random_uniform(std::size_t size, std::uint64_t seed, double low = 0, double high = 1) {
   std::vector<T> x(size);
   const std::uint32_t index = 0;
-  uniform_noise(x.data(), &index, NoiseStream{seed}, 1, size, Reference{});
+  const NoiseStream stream{seed};
+  uniform_noise(x.data(), &index, &stream, 1, size, Reference{});
   for (T& value : x) value = T(low + (high - low) * value);
   return x;
 }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "data/dataset.h"
 #include "models/flow.h"
 #include "tests/data/idx_files.h"
 #include "tests/support/temp_dir.h"
@@ -41,6 +42,45 @@ inline std::string write_tiny_dataset(const TempDir& dir, const std::string& nam
   write("train", size.train, 1);
   write("t10k", size.test, 2);
   return dir.file(name);
+}
+
+/// The same pictures in colour, in memory: red is what they are, green and blue are darker and shifted.
+inline Dataset tiny_colour_dataset(const TinySize& size = {60, 12, 8, 8}) {
+  Dataset dataset;
+  dataset.name = "colour";
+  dataset.rows = int(size.rows), dataset.cols = int(size.cols), dataset.channels = 3;
+  const auto fill = [&](Examples& store, std::uint32_t count, std::uint32_t kind) {
+    const std::string grey = tiny_images(count, size.rows, size.cols, kind);
+    store.count = int(count);
+    for (std::size_t i = 0; i < grey.size(); ++i) {
+      const auto red = std::uint8_t(grey[i]), before = std::uint8_t(grey[i == 0 ? 0 : i - 1]);
+      store.images.insert(store.images.end(), {red, std::uint8_t(red / 2), std::uint8_t(before / 3 + 40)});
+    }
+  };
+  fill(dataset.train, size.train, 1);
+  fill(dataset.test, size.test, 2);
+  return dataset;
+}
+
+/// Points in the plane, the second number of each half the first and some noise.
+inline Dataset tiny_points_dataset(int train = 60, int test = 12) {
+  Dataset dataset;
+  dataset.name = "points";
+  dataset.kind = ExampleKind::kNumbers;
+  dataset.rows = dataset.cols = 1, dataset.channels = 2;
+  const auto fill = [](Examples& store, int count, std::uint64_t seed) {
+    store.count = count;
+    store.values.resize(std::size_t(2 * count));
+    const std::uint32_t index = 0;
+    const NoiseStream stream{seed};
+    normal_noise(store.values.data(), &index, &stream, 1, 1, store.values.size(), Reference{});
+    for (std::size_t i = 1; i < store.values.size(); i += 2) {
+      store.values[i] = store.values[i - 1] / 2 + store.values[i] / 4;
+    }
+  };
+  fill(dataset.train, train, 1);
+  fill(dataset.test, test, 2);
+  return dataset;
 }
 
 /// Initial weights, each moved a little, so that the last convolutions and scaling factors are not zero either: every

@@ -3,8 +3,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "models/flow.h"
 #include "tests/support/run_program.h"
 #include "tests/support/tiny_dataset.h"
+#include "tests/support/tutorial_models.h"
 
 namespace flowsmith {
 
@@ -24,9 +26,8 @@ class Workplace {
   bool has(const std::string& name) const { return std::filesystem::exists(path(name)); }
 
   /// Writes the weights of a flow for the tiny dataset in which every layer acts, and returns its name.
-  std::string write_weights(const std::string& name = "w.safetensors",
-                            Architecture architecture = Architecture::kSimple) const {
-    Flow flow({architecture, Edition::k2024, 8, 4});
+  std::string write_weights(const std::string& name = "w.safetensors", const std::string& model = "simple") const {
+    Flow flow(tutorial(model, "2024", 8, 4));
     randomize(flow, 13);
     flow.save(path(name));
     return name;

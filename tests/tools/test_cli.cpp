@@ -4,9 +4,9 @@
 #include <sstream>
 
 #include "data/npy.h"
-#include "models/evaluation.h"
-#include "models/parity.h"
-#include "models/weights.h"
+#include "models/files/parity.h"
+#include "models/files/weights.h"
+#include "models/training/evaluation.h"
 #include "tests/data/torch_files.h"
 #include "tests/tools/cli_testing.h"
 
@@ -15,7 +15,7 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train", "eval",   "sample", "encode",    "decode",
+const Arguments kAllTools{"train", "eval",   "sample", "encode",    "decode", "transform",
                           "info",  "import", "parity", "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
@@ -52,16 +52,22 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
   const std::map<std::string, std::map<std::string, std::string>> expected{
       {"train",
        {{"--model", "multiscale"},
+        {"--config", file},
+        {"--set", file},
         {"--edition", "2024"},
-        {"--data", "mnist"},
-        {"--epochs", "200"},
+        {"--data", "the model's; mnist of the tutorial's"},
+        {"--channels", "as they are"},
+        {"--pad", "as they are"},
+        {"--standardize", "off"},
+        {"--noise", "its own"},
+        {"--epochs", "the model's; 200 of the tutorial's"},
         {"--max-minutes", "0"},
         {"--max-steps", "0"},
         {"--snapshot-seconds", "120"},
-        {"--batch-size", "128"},
-        {"--lr", "1e-3"},
-        {"--lr-decay", "0.99"},
-        {"--clip-norm", "1.0"},
+        {"--batch-size", "the model's; 128 of the tutorial's"},
+        {"--lr", "the model's; 1e-3 of the tutorial's"},
+        {"--lr-decay", "the model's; 0.99 of the tutorial's"},
+        {"--clip-norm", "the model's; 1 of the tutorial's"},
         {"--seed", "42"},
         {"--threads", "0"},
         {"--nets", "fp32"},
@@ -70,11 +76,13 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"},
         {"--out", "runs/MODEL, numbered if it is taken"},
         {"--resume", "the newest of runs/MODEL"},
-        {"--couplings", "8"},
+        {"--couplings", "the model's"},
         {"--recompute", "off"}}},
       {"eval",
        {{"--weights", shipped},
-        {"--data", "mnist"},
+        {"--data", "what the model is trained on"},
+        {"--noise", "its own"},
+        {"--batch-statistics", "off"},
         {"--split", "test"},
         {"--limit", "-1"},
         {"--offset", "0"},
@@ -89,7 +97,8 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--json", "\"\""}}},
       {"sample",
        {{"--weights", shipped},
-        {"-n", "64"},
+        {"-n", "64 images, or 5000 rows of numbers"},
+        {"--csv", "\"\""},
         {"--seed", "42"},
         {"--temperature", "1.0"},
         {"--out", "samples.png"},
@@ -105,7 +114,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
        {{"--weights", shipped},
         {"--images", file},
         {"--split", "test"},
-        {"--data", "mnist"},
+        {"--data", "what the model is trained on"},
         {"--limit", "-1"},
         {"--offset", "0"},
         {"--seed", "42"},
@@ -127,10 +136,35 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
       {"info",
        {{"--weights", file},
         {"--model", "multiscale"},
+        {"--config", file},
+        {"--set", file},
         {"--edition", "2024"},
-        {"--couplings", "8"},
-        {"--height", "28"},
-        {"--width", "28"}}},
+        {"--couplings", "the model's"},
+        {"--height", "the model's"},
+        {"--width", "the model's"},
+        {"--channels", "the model's"},
+        {"--list", "off"},
+        {"--reference", "off"},
+        {"--json", "off"}}},
+      {"transform",
+       {{"--weights", file},
+        {"--model", "multiscale"},
+        {"--config", file},
+        {"--set", file},
+        {"--edition", "2024"},
+        {"--couplings", "the model's"},
+        {"--seed", "42"},
+        {"--jitter", "0"},
+        {"--inverse", "off"},
+        {"--input", file},
+        {"--out", file},
+        {"--logdet", file},
+        {"--save", file},
+        {"--threads", "0"},
+        {"--nets", "fp32"},
+        {"--conv", "fused"},
+        {"--no-graph", "off"},
+        {"--device", "auto"}}},
       {"import", {}},
       {"parity",
        {{"--threads", "0"}, {"--nets", "fp32"}, {"--conv", "fused"}, {"--no-graph", "off"}, {"--device", "auto"}}},
@@ -187,12 +221,12 @@ TEST_CASE("info lists layers and ends with the number of parameters", "[cli]") {
   const Workplace place;
   const std::string text = place.output_of("info", {});
   CHECK(text.ends_with("\nparameters: 1711818\n"));
-  CHECK_THAT(text, Contains("model multiscale, edition 2024, images 28 x 28") && Contains("flows.11 ") &&
+  CHECK_THAT(text, Contains("model multiscale, images 28 x 28") && Contains("flows.11 ") &&
                        Contains("z.0 2 x 14 x 14; z.final 8 x 7 x 7;"));
   CHECK(place.output_of("info", {"--model", "simple"}).ends_with("\nparameters: 556312\n"));
   place.write_weights();
   const std::string of_file = place.output_of("info", {"--weights", "w.safetensors"});
-  CHECK_THAT(of_file, Contains("model simple, edition 2024, images 8 x 4"));
+  CHECK_THAT(of_file, Contains("model simple, images 8 x 4"));
   CHECK(of_file == place.output_of("info", {"--model", "simple", "--height", "8", "--width", "4"}));
 }
 
@@ -200,21 +234,28 @@ TEST_CASE("eval prints a table and writes its numbers as JSON", "[cli]") {
   const Workplace place;
   write_tiny_dataset(place.dir());
   place.write_weights();
-  place.write_weights("m.safetensors", Architecture::kMultiscale);
+  place.write_weights("m.safetensors", "multiscale");
   const std::string text =
       place.output_of("eval", {"--weights", "w.safetensors,m.safetensors", "--data", "tiny", "--limit", "4", "--offset",
                                "3", "--importance-samples", "2", "--json", "e.json", "--split", "val"});
   const auto rows = nlohmann::ordered_json::parse(place.bytes("e.json"));
   REQUIRE(rows.size() == 2);
-  const char* const fields[] = {"weights",       "model",          "edition",
-                                "split",         "images",         "importance_samples",
-                                "bits_per_dim",  "standard_error", "single_sample_bits_per_dim",
-                                "scoring_ms_64", "sampling_ms_64", "parameters"};
+  const char* const fields[] = {"weights",
+                                "model",
+                                "split",
+                                "images",
+                                "importance_samples",
+                                "bits_per_dim",
+                                "standard_error",
+                                "single_sample_bits_per_dim",
+                                "batch_statistics",
+                                "scoring_ms_64",
+                                "sampling_ms_64",
+                                "parameters"};
   for (const auto& row : rows) {
     std::vector<std::string> names;
     for (const auto& [name, value] : row.items()) names.push_back(name);
     CHECK(names == Arguments(std::begin(fields), std::end(fields)));
-    CHECK(row["edition"] == "2024");
     CHECK(row["split"] == "val");
     CHECK(row["images"] == 4);
     CHECK(row["importance_samples"] == 2);
@@ -235,11 +276,11 @@ TEST_CASE("eval prints a table and writes its numbers as JSON", "[cli]") {
   // The library says the same of these images.
   Flow flow = Flow::load(place.path("w.safetensors"));
   const Dataset dataset = load_dataset(place.path("tiny"));
-  ImageSet set = select_images(dataset, Subset::kValidation, 42);
+  ExampleSet set = select_examples(dataset, Subset::kValidation, 42);
   set.restrict_to(3, 4);
   const Evaluation score = evaluate(flow, set, {2, 64}, [](std::size_t) { return true; });
-  CHECK(rows[0]["bits_per_dim"] == score.bits_per_dim);
-  CHECK(rows[0]["single_sample_bits_per_dim"] == score.single_sample_bits_per_dim);
+  CHECK(rows[0]["bits_per_dim"] == score.score);
+  CHECK(rows[0]["single_sample_bits_per_dim"] == score.single_sample_score);
 }
 
 TEST_CASE("sample writes a picture and an array", "[cli]") {
@@ -286,7 +327,7 @@ TEST_CASE("without --weights the tools take those that come with the program", "
 TEST_CASE("decode gives back what encode was given", "[cli]") {
   const Workplace place;
   const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 70, 8, 4}));  // two passes
-  place.write_weights("w.safetensors", GENERATE(Architecture::kVardeq, Architecture::kMultiscale));
+  place.write_weights("w.safetensors", std::string(GENERATE("vardeq", "multiscale")));
   const Arguments weights{"--weights", "w.safetensors"};
   place.output_of("encode", weights + Arguments{"--data", "tiny", "--out", "z.safetensors"});
   place.output_of("decode", weights + Arguments{"--latents", "z.safetensors", "--out", "x.npy"});
@@ -303,7 +344,7 @@ TEST_CASE("decode gives back what encode was given", "[cli]") {
   place.output_of("encode", weights + Arguments{"--data", "tiny", "--split", "train", "--offset", "48", "--limit", "9",
                                                 "--out", "z.safetensors"});
   place.output_of("decode", weights + Arguments{"--latents", "z.safetensors", "--out", "x.npy"});
-  const ImageSet train = select_images(dataset, Subset::kTrain, 42);
+  const ExampleSet train = select_examples(dataset, Subset::kTrain, 42);
   const NamedTensor some = read_npy(place.path("x.npy"));
   CHECK(std::ranges::equal(some.as<std::uint8_t>(), gather(train, 32, 48, 2)));
 }
@@ -311,7 +352,7 @@ TEST_CASE("decode gives back what encode was given", "[cli]") {
 TEST_CASE("latents of one device are images on another", "[cli][long]") {
   const Workplace place;
   const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {60, 3, 8, 4}));
-  place.write_weights("w.safetensors", Architecture::kSimple);
+  place.write_weights("w.safetensors", "simple");
   const auto run = [&](const char* tool, const char* device, const Arguments& arguments) {
     place.output_of(tool, Arguments{"--weights", "w.safetensors", "--device", device} + arguments);
   };
@@ -324,7 +365,7 @@ TEST_CASE("latents of one device are images on another", "[cli][long]") {
 
 TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's tensors are", "[cli]") {
   const Workplace place;
-  Flow flow({Architecture::kSimple, Edition::k2022});
+  Flow flow(FlowConfig::named("simple_2022"));
   randomize(flow, 4);
   flow.save(place.path("expected.safetensors"));
   std::vector<std::pair<std::string, std::string>> state, entries{{"archive/data.pkl", ""}};
@@ -341,15 +382,15 @@ TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's
   entries[0].second = pickled::file(pickled::dict({{"state_dict", pickled::dict(state)}}));
   write_zip(place.path("m.ckpt"), entries);
   const std::string text = place.output_of("import", {"m.ckpt", "out.safetensors"});
-  CHECK(text == "simple, edition 2022, 335128 parameters: out.safetensors\n");
+  CHECK(text == "simple_2022, 335128 parameters: out.safetensors\n");
   CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
 }
 
 TEST_CASE("parity writes what replay computes", "[cli]") {
   const Workplace place;
-  Flow flow({Architecture::kVardeq, Edition::k2024, 8, 4});
+  Flow flow(tutorial("vardeq", "2024", 8, 4));
   randomize(flow, 6);
-  SafetensorsFile input{model_metadata(flow.spec()), export_parameters(flow.parameters(), flow.parameters().values())};
+  SafetensorsFile input = weights_file(flow);
   input.metadata["lr"] = "0.01";
   input.metadata["clip_norm"] = "1";
   const std::string images = tiny_images(6, 8, 4, 1);

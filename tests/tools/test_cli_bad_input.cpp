@@ -3,7 +3,7 @@
 
 #include "data/npy.h"
 #include "kernels/cpu/bf16/tiles.h"
-#include "models/weights.h"
+#include "models/files/weights.h"
 #include "tests/tools/cli_testing.h"
 
 namespace flowsmith {
@@ -107,10 +107,9 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
     CHECK_THAT(stage.refusal(tool, {"--device", "emulated", "--nets", "bf16", "--conv", "cudnn"}),
                Contains("--nets fp32 or tf32"));
   }
-  CHECK_THAT(stage.refusal("train", {"--model", "glow"}),
-             Contains("'glow'") && Contains("simple, vardeq or multiscale"));
+  CHECK_THAT(stage.refusal("train", {"--model", "glowing"}), Contains("'glowing'") && Contains("vardeq_2022"));
   CHECK_THAT(stage.refusal("train", {"--edition", "2023"}), Contains("'2023'") && Contains("2024 or 2022"));
-  CHECK_THAT(stage.refusal("train", {"--batch-size", "51"}), Contains("--batch-size 50"));
+  CHECK_THAT(stage.refusal("train", {"--batch-size", "51"}), Contains("a batch of 50"));
   CHECK_THAT(stage.refusal("eval", {"--split", "all"}), Contains("'all'") && Contains("test, val or train"));
   CHECK_THAT(stage.refusal("encode", {"--split", "all"}), Contains("'all'"));
   CHECK_THAT(stage.refusal("encode", {"--split", "test", "--images", "x.npy"}), Contains("--images or --split"));
@@ -120,10 +119,12 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
   CHECK_THAT(stage.refusal("sample", {"--zoom", "0", "--npy", "new.npy"}), Contains("zoom"));
   CHECK_THAT(stage.refusal("sample", {"--columns", "-1", "--npy", "new.npy"}), Contains("column"));
   CHECK_THAT(stage.refusal("sample", {"-n", "1000000", "--npy", "new.npy"}), Contains("1000000"));  // before sampling
-  CHECK_THAT(stage.refusal_of("info", {"--model", "multiscale", "--height", "6"}), Contains("6x28"));
-  CHECK_THAT(stage.refusal("train", {"--couplings", "0"}), Contains("0 couplings") && Contains("1 to 1024"));
+  CHECK_THAT(stage.refusal_of("info", {"--model", "multiscale", "--height", "6"}),
+             Contains("3 x 14 pixels cannot be halved"));
+  CHECK_THAT(stage.refusal("train", {"--couplings", "0"}), Contains("at least one coupling"));
   CHECK_THAT(stage.refusal_of("info", {"--couplings", "10"}), Contains("a multiple of 4, not 10"));
-  CHECK_THAT(stage.refusal_of("info", {"--model", "simple", "--width", "0"}), Contains("28x0"));
+  CHECK_THAT(stage.refusal_of("info", {"--model", "simple", "--width", "0"}),
+             Contains("data.width") && Contains("1 to 1024"));
   CHECK_THAT(stage.refusal("gradcheck", {}), Contains("no check has this name"));
   CHECK_THAT(stage.refusal("bench", {}), Contains("no benchmark has this name"));
   CHECK_THAT(stage.refusal("bench", {"--filter", "("}), Contains("'('"));
@@ -230,9 +231,10 @@ TEST_CASE("datasets that are none are refused by name", "[cli]") {
     CHECK_THAT(stage.refusal(tool, {"--data", "wide"}), Contains("wide") && Contains("4x8") && Contains("8x4"));
   }
   write_tiny_dataset(stage.dir(), "odd", {60, 12, 6, 6});
-  CHECK_THAT(stage.refusal("train", {"--data", "odd", "--model", "multiscale"}), Contains("6x6"));
+  CHECK_THAT(stage.refusal("train", {"--data", "odd", "--model", "multiscale"}),
+             Contains("3 x 3 pixels cannot be halved"));
   write_tiny_dataset(stage.dir(), "few", {7, 1, 8, 4});
-  CHECK_THAT(stage.refusal("train", {"--data", "few"}), Contains("few") && Contains("--batch-size"));
+  CHECK_THAT(stage.refusal("train", {"--data", "few"}), Contains("few") && Contains("a batch of 6"));
   write_tiny_dataset(stage.dir(), "fewer", {1, 1, 8, 4});
   CHECK_THAT(stage.refusal("train", {"--data", "fewer"}), Contains("fewer") && Contains("at least 6"));
   CHECK_THAT(stage.refusal("eval", {"--data", "fewer", "--split", "val"}), Contains("no images"));
@@ -260,8 +262,8 @@ TEST_CASE("images and latents that do not fit are refused by name", "[cli]") {
   CHECK_THAT(stage.refusal("decode", {}), Contains("z.safetensors"));
   stage.output_of("encode", kWeights + Arguments{"--data", "tiny", "--out", "z.safetensors"});
   CHECK_THAT(stage.refusal("decode", {"--latents", "w.safetensors"}), Contains("w.safetensors") && Contains("z.final"));
-  stage.write_weights("m.safetensors", Architecture::kMultiscale);
-  Flow other({Architecture::kSimple, Edition::k2024, 8, 4});
+  stage.write_weights("m.safetensors", "multiscale");
+  Flow other(tutorial("simple", "2024", 8, 4));
   other.initialize(1);
   other.save(stage.path("other.safetensors"));
   for (const std::string weights : {"m.safetensors", "other.safetensors"}) {

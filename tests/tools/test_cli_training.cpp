@@ -34,7 +34,7 @@ struct TrainingPlace : Workplace {
 TEST_CASE("train fills its folder and says how to go on", "[cli]") {
   const TrainingPlace place;
   const std::string text = place.train("run", {"--max-steps", "3"});
-  CHECK_THAT(text, Contains("training simple (edition 2024) on tiny, device cpu, 1 thread, batch 10, seed 42"));
+  CHECK_THAT(text, Contains("training simple on tiny, device cpu, 1 thread, batch 10, seed 42"));
   CHECK_THAT(text, Contains("done at step 3") && Contains("\nvalidation ") && Contains("\ntest ") &&
                        Contains("./flow eval --weights run/best.safetensors") &&
                        Contains("./flow train --resume --out run"));

@@ -14,7 +14,7 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockShape shape, const TileFunctions& tiles);
 
 /// Whether bf16 pays: with fewer input channels than half a step is deep most products would be with zeros. Of the
-/// conditioners that is the first convolution, which takes the few channels of z: it stays float, and z unrounded.
+/// tutorial's conditioners that is the first convolution, which takes the few channels of z: it stays float.
 inline bool takes(const ConvShape& shape) { return shape.c_in >= kTile; }
 
 void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape,

@@ -1,6 +1,6 @@
 #include "kernels/cuda/emulator/error.h"
 
-#include "kernels/cuda/gpu_error.h"
+#include "kernels/error.h"
 
 namespace flowsmith::emulator {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "kernels/cuda/emulator/emulator.h"
-#include "kernels/cuda/gpu_error.h"
+#include "kernels/error.h"
 #include "tests/cuda/emulator/in_child.h"
 #include "tests/cuda/emulator/planted_bugs.h"
 

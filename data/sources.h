@@ -1,0 +1,43 @@
+// The sources behind load_dataset, one file each. docs/datasets.md describes their layouts.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace flowsmith {
+
+constexpr std::uint64_t kMaxDatasetBytes = std::uint64_t{4} << 30;  ///< of the examples of one store, unpacked
+
+/// The last part of a path, without slashes behind it: "data/mnist/" is "mnist".
+std::string last_part(const std::string& path);
+bool is_folder(const std::string& path);
+
+/// The four files {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or with .gz. Throws an Error that names the
+/// file if one is missing or unreadable, if a set has not one label per image, or if training and test images differ
+/// in size.
+Dataset load_idx_folder(const std::string& folder);
+bool holds_idx(const std::string& folder);  ///< at least one of the four
+
+/// CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html): data_batch_1.bin to data_batch_5.bin and
+/// test_batch.bin, each of records of one label byte and 32 x 32 bytes of red, green, blue. Throws an Error that names
+/// the file if one is missing, is not of whole records, or has a label above 9.
+Dataset load_cifar10(const std::string& folder);
+bool holds_cifar10(const std::string& folder);  ///< at least one of the six
+
+/// PNG images of one size, in the order of their names: those of the subfolders train, test and, if it is there, val,
+/// or those of the folder itself. Grey if all of them are, else colour. Throws an Error that names the file if one is
+/// damaged or its size differs, or if there are too few for every subset.
+Dataset load_png_folder(const std::string& folder);
+bool holds_png(const std::string& folder);  ///< PNG files, or a subfolder train
+
+/// A .npy array (f32 or f64, N x D or N) or a .csv table (data/csv.h) of finite numbers, 1 <= D <= 1024, N >= 10.
+/// Throws an Error that names the file and the place otherwise.
+Dataset load_table(const std::string& path);
+bool is_table(const std::string& path);  ///< by the end of its name
+
+/// A toy density by its name (data/toys.h).
+Dataset load_toy(const std::string& name, std::optional<double> noise, std::uint64_t seed);
+
+}  // namespace flowsmith

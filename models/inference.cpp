@@ -1,0 +1,266 @@
+// The calls of a flow on whole batches, without gradients. Batches are cut into passes of at most inference_batch_
+// examples; a pass of one size keeps its memory between calls, and on a GPU its graph.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/trace.h"
+#include "kernels/likelihood.h"
+#include "models/fixed_passes.h"
+
+namespace flowsmith {
+namespace {
+
+/// Calls fn(begin, n) for consecutive pieces of at most `piece` examples.
+template <class Fn>
+void in_pieces(int count, int piece, Fn&& fn) {
+  for (int begin = 0; begin < count; begin += piece) fn(begin, std::min(piece, count - begin));
+}
+
+/// Copies example by example between n rows of `row` numbers and n rows of `part` numbers that begin at `offset` there.
+void gather_columns(const double* rows, std::size_t row, std::size_t offset, std::size_t part, int n, double* parts) {
+  for (int i = 0; i < n; ++i) std::copy_n(rows + i * row + offset, part, parts + i * part);
+}
+void scatter_columns(const double* parts, std::size_t row, std::size_t offset, std::size_t part, int n, double* rows) {
+  for (int i = 0; i < n; ++i) std::copy_n(parts + i * part, part, rows + i * row + offset);
+}
+
+}  // namespace
+
+Flow::Scoring& Flow::scoring(int n, bool given_noise) {
+  if (scoring_ == nullptr || scoring_->n != n || scoring_->given_noise != given_noise) {
+    scoring_.reset();  // its memory first
+    scoring_ = std::make_unique<Scoring>(device());
+    scoring_->n = n;
+    scoring_->given_noise = given_noise;
+    scoring_->batch = batch_layout(n, DType::kF64, given_noise).allocate(scoring_->inputs);
+  }
+  return *scoring_;
+}
+
+std::vector<double> Flow::log_prob(Batch batch, DequantizationNoise noise) {
+  std::vector<double> result(batch.n);
+  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
+    const TraceRange range("score");
+    const bool given_noise = noise.values != nullptr;
+    Scoring& pass = scoring(n, given_noise);
+    batch_layout(n, DType::kF64, given_noise)
+        .upload(device(), pass.batch, batch.slice(dims(), begin, n), noise.slice(dims(), begin));
+    pass.replay.run([&] { pass.tape.start(false); },
+                    [&] { pass.log_prob = forward(pass.tape, pass.batch, DType::kF64, false).log_prob; });
+    const Tensor& log_prob = pass.tape.value(pass.log_prob);
+    download(device(), &result[begin], log_prob.raw(), log_prob.bytes());
+  });
+  return result;
+}
+
+std::vector<double> Flow::log_prob_draws(Batch batch, NoiseStream stream, int samples) {
+  require(samples > 0, "importance sampling needs at least one sample");
+  std::vector<double> draws;
+  for (int k = 0; k < samples; ++k) {
+    stream.draw = std::uint32_t(k);
+    const std::vector<double> draw = log_prob(batch, {stream});
+    draws.insert(draws.end(), draw.begin(), draw.end());
+  }
+  return draws;
+}
+
+std::vector<double> Flow::log_prob(Batch batch, NoiseStream stream, int samples) {
+  const std::vector<double> draws = log_prob_draws(batch, stream, samples);
+  std::vector<double> result(batch.n);
+  for (int i = 0; i < batch.n; ++i) result[i] = log_mean_exp(&draws[i], samples, batch.n);
+  return result;
+}
+
+Latents Flow::encode(Batch batch, DequantizationNoise noise) {
+  Latents latents;
+  for (const auto& [name, shape] : latent_shapes()) {
+    latents.push_back({name, shape.h, shape.w, shape.c, {}});
+    latents.back().values.reserve(shape.size() * batch.n);
+  }
+  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
+    tape_->start(false);
+    Pass pass = forward(*tape_, batch.slice(dims(), begin, n), noise.slice(dims(), begin), DType::kF64, true);
+    pass.latents.push_back(tape_->value(pass.z));
+    for (std::size_t k = 0; k < latents.size(); ++k) {
+      const std::vector<double> values = tape_->read<double>(pass.latents[k]);
+      latents[k].values.insert(latents[k].values.end(), values.begin(), values.end());
+    }
+  });
+  return latents;
+}
+
+Flow::Decoding& Flow::decoding(int n) {
+  if (decoding_ == nullptr || decoding_->n != n) {
+    decoding_.reset();  // its memory first
+    decoding_ = std::make_unique<Decoding>(device());
+    Decoding& pass = *decoding_;
+    pass.n = n;
+    for (const auto& [name, shape] : latent_shapes()) {
+      pass.latents.push_back(pass.inputs.tensor(DType::kF64, MapShape{n, shape.h, shape.w, shape.c}));
+    }
+    pass.index = pass.inputs.tensor(DType::kU32, Shape{n});
+    pass.stream = pass.inputs.tensor(DType::kU8, Shape{int(sizeof(NoiseStream))});
+    pass.data = pass.inputs.tensor(takes_images() ? DType::kU8 : DType::kF64, layer_shape(n));
+  }
+  return *decoding_;
+}
+
+void Flow::run_decoding(Decoding& decoding, void* data) {
+  const TraceRange range("decode");
+  Tape& tape = decoding.tape;
+  const auto work = [&] {
+    const ParameterVars parameters(tape, parameters_);
+    FlowPass pass{tape, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
+    const Var z = run_inverse(pass, base_->inverse(pass, tape.constant(decoding.latents.back())));
+    input_->inverse(pass, z, decoding.data);
+  };
+  decoding.replay.run([&] { tape.start(false); }, work);
+  download(device(), data, decoding.data.raw(), decoding.data.bytes());
+}
+
+std::size_t Flow::example_bytes() const { return dims() * (takes_images() ? 1 : sizeof(double)); }
+
+void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
+  const auto shapes = latent_shapes();
+  require(latents.size() == shapes.size(), "the number of latents is not that of the flow");
+  for (std::size_t k = 0; k < shapes.size(); ++k) {
+    const MapShape& s = shapes[k].second;
+    const Latent& z = latents[k];
+    if (z.name == shapes[k].first && z.h == s.h && z.w == s.w && z.c == s.c && z.values.size() == s.size() * n)
+      continue;
+    throw Error("latent " + z.name + " does not fit this flow: expected " + shapes[k].first + " with " +
+                std::to_string(n) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w) + " x " +
+                std::to_string(s.c) + " numbers");
+  }
+  in_pieces(n, inference_batch_, [&](int begin, int count) {
+    Decoding& pass = decoding(count);
+    for (std::size_t k = 0; k < latents.size(); ++k) {
+      upload(device(), pass.latents[k], &latents[k].values[begin * shapes[k].second.size()]);
+    }
+    run_decoding(pass, data + begin * example_bytes());
+  });
+}
+
+void Flow::sample_into(const SampleOptions& options, std::byte* data) {
+  require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
+  in_pieces(options.count, inference_batch_, [&](int begin, int count) {
+    Decoding& pass = decoding(count);
+    std::vector<std::uint32_t> index(count);
+    for (int i = 0; i < count; ++i) index[i] = options.first + std::uint32_t(begin + i);
+    upload(device(), pass.index, index.data());
+    for (std::size_t k = 0; k < pass.latents.size(); ++k) {
+      // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
+      const bool final = k + 1 == pass.latents.size();
+      const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
+      upload(device(), pass.stream.raw(), &stream, sizeof stream);
+      if (final) {
+        base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
+      } else {
+        draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
+      }
+    }
+    run_decoding(pass, data + begin * example_bytes());
+  });
+}
+
+std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) {
+  require(takes_images(), "this flow takes numbers: it has no images to decode");
+  require(n >= 0, "the number of examples cannot be negative");
+  std::vector<std::uint8_t> images(n * dims());
+  decode_into(latents, n, reinterpret_cast<std::byte*>(images.data()));
+  return images;
+}
+
+std::vector<std::uint8_t> Flow::sample(const SampleOptions& options) {
+  require(takes_images(), "this flow takes numbers: it has no images to sample");
+  require(options.count >= 0, "the number of samples cannot be negative");
+  std::vector<std::uint8_t> images(options.count * dims());
+  sample_into(options, reinterpret_cast<std::byte*>(images.data()));
+  return images;
+}
+
+std::vector<double> Flow::decode_numbers(const Latents& latents, int n) {
+  require(!takes_images(), "this flow takes 8-bit images: it has no numbers to decode");
+  require(n >= 0, "the number of examples cannot be negative");
+  std::vector<double> values(n * dims());
+  decode_into(latents, n, reinterpret_cast<std::byte*>(values.data()));
+  return values;
+}
+
+std::vector<double> Flow::sample_numbers(const SampleOptions& options) {
+  require(!takes_images(), "this flow takes 8-bit images: it has no numbers to sample");
+  require(options.count >= 0, "the number of samples cannot be negative");
+  std::vector<double> values(options.count * dims());
+  sample_into(options, reinterpret_cast<std::byte*>(values.data()));
+  return values;
+}
+
+Transformed Flow::transform(std::span<const double> x, int n) {
+  require(n >= 0 && x.size() == n * dims(), "the number of values is not that of n examples of the flow");
+  Transformed result{std::vector<double>(x.size()), std::vector<double>(n)};
+  const auto shapes = latent_shapes();
+  in_pieces(n, inference_batch_, [&](int begin, int count) {
+    Tape& tape = *tape_;
+    tape.start(false);
+    const auto zeros = [&] {
+      const Var sums = tape.output(DType::kF64, Shape{count}, false);
+      fill_zero(device(), tape.value(sums));
+      return sums;
+    };
+    const ParameterVars parameters(tape, parameters_);
+    FlowPass pass{tape, parameters, parameters_.dtype(), zeros(), {}, true};
+    pass.log_prior = zeros();
+    BatchTensors batch;
+    batch.data = tape.arena().tensor(DType::kF64, layer_shape(count));
+    upload(device(), batch.data, &x[begin * dims()]);
+    Var z = takes_images() ? tape.constant(batch.data) : input_->forward(pass, batch, DType::kF64);
+    for (const PlacedLayer& layer : layers_) z = layer.bijector->forward(pass, z);
+    pass.latents.push_back(tape.value(z));
+    std::size_t offset = 0;
+    for (std::size_t k = 0; k < shapes.size(); ++k) {
+      const std::size_t part = shapes[k].second.size();
+      scatter_columns(tape.read<double>(pass.latents[k]).data(), dims(), offset, part, count,
+                      &result.values[begin * dims()]);
+      offset += part;
+    }
+    download(device(), &result.logdet[begin], tape.value(pass.logdet).raw(), tape.value(pass.logdet).bytes());
+  });
+  return result;
+}
+
+Transformed Flow::inverse_transform(std::span<const double> z, int n) {
+  require(n >= 0 && z.size() == n * dims(), "the number of values is not that of n examples of the flow");
+  Transformed result{std::vector<double>(z.size()), std::vector<double>(n)};
+  const auto shapes = latent_shapes();
+  in_pieces(n, inference_batch_, [&](int begin, int count) {
+    Tape& tape = *tape_;
+    tape.start(false);
+    const ParameterVars parameters(tape, parameters_);
+    FlowPass pass{tape, parameters, parameters_.dtype(), tape.output(DType::kF64, Shape{count}, false), {}};
+    fill_zero(device(), tape.value(pass.logdet));
+    std::size_t offset = 0;
+    for (const auto& [name, shape] : shapes) {
+      std::vector<double> part(count * shape.size());
+      gather_columns(&z[begin * dims()], dims(), offset, shape.size(), count, part.data());
+      pass.latents.push_back(tape.arena().tensor(DType::kF64, MapShape{count, shape.h, shape.w, shape.c}));
+      upload(device(), pass.latents.back(), part.data());
+      offset += shape.size();
+    }
+    const Var last = tape.constant(pass.latents.back());
+    pass.latents.pop_back();
+    const Var x = run_inverse(pass, last);
+    Tensor data = tape.value(x);
+    if (!takes_images()) {
+      data = tape.arena().tensor(DType::kF64, layer_shape(count));
+      input_->inverse(pass, x, data);
+    }
+    download(device(), &result.values[begin * dims()], data.raw(), data.bytes());
+    download(device(), &result.logdet[begin], tape.value(pass.logdet).raw(), tape.value(pass.logdet).bytes());
+  });
+  return result;
+}
+
+std::size_t Flow::scoring_graph_nodes() const { return scoring_ == nullptr ? 0 : scoring_->replay.node_count(); }
+std::size_t Flow::decoding_graph_nodes() const { return decoding_ == nullptr ? 0 : decoding_->replay.node_count(); }
+
+}  // namespace flowsmith

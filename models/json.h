@@ -1,0 +1,13 @@
+// JSON texts that nobody vouches for.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace flowsmith {
+
+/// The value of a text. Throws Error if it is not JSON, or has lists and objects inside each other far deeper than
+/// anything of ours: the library copies and writes values by recursion, which such a text would let run out of stack.
+nlohmann::ordered_json parse_json(std::string_view text);
+
+}  // namespace flowsmith

@@ -1,0 +1,153 @@
+#include "models/training/run_folder.h"
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "models/files/tutorial_files.h"
+#include "models/json.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr const char* kImageHeader =
+    "step,epoch,train_bits_per_dim,validation_bits_per_dim,gradient_norm,learning_rate,images_per_second\n";
+constexpr const char* kNumberHeader =
+    "step,epoch,train_nats,validation_nats,gradient_norm,learning_rate,rows_per_second\n";
+constexpr std::uint64_t kLargestConfig = 1 << 20;
+constexpr std::uint64_t kLargestMetrics = std::uint64_t{1} << 30;
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw Error(path + ": cannot make this folder (" + error.message() + "): choose another folder");
+}
+
+/// Whether a run that goes on from a checkpoint keeps this row of its metrics. Rows up to the checkpoint stay; the
+/// validation at the checkpoint's own step is still to come if the checkpoint was taken before it, at the end of an
+/// epoch or in the middle of one.
+bool keeps_row(std::string_view row, std::int64_t step, int position) {
+  std::int64_t row_step = 0;
+  const auto [end, error] = std::from_chars(row.data(), row.data() + row.size(), row_step);
+  if (error != std::errc() || end == row.data() + row.size() || *end != ',') return false;
+  if (row_step != step || position == 0) return row_step <= step;
+  // step,epoch,train: a row without a train value is a validation.
+  const std::size_t train = row.find(',', row.find(',') + 1) + 1;
+  return train < row.size() && row[train] != ',';
+}
+
+}  // namespace
+
+std::string RunFolder::sample_grid(std::int64_t step) const {
+  char name[64];
+  std::snprintf(name, sizeof name, "/samples/step_%07lld.png", static_cast<long long>(step));
+  return path_ + name;
+}
+
+bool RunFolder::holds_run() const {
+  std::error_code ignored;  // a path that cannot be looked up holds no run; making its folder tells why
+  return std::filesystem::exists(config(), ignored) || std::filesystem::exists(last(), ignored);
+}
+
+void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) const {
+  if (holds_run()) {
+    throw Error(path_ + " already holds a run: resume it, or choose another folder");
+  }
+  make_folder(path_ + "/samples");
+  write_safetensors(last(), checkpoint);  // first, because it is large: a disk too full for it holds no run afterwards
+  const TrainingOptions& t = run.training;
+  nlohmann::ordered_json json = {{"flow", nlohmann::ordered_json::parse(t.flow.line())},
+                                 {"data", run.data},
+                                 {"channels", run.channels},
+                                 {"epochs", t.epochs},
+                                 {"batch_size", t.batch_size},
+                                 {"lr", t.lr},
+                                 {"lr_decay", t.lr_decay},
+                                 {"clip_norm", t.clip_norm},
+                                 {"seed", t.seed},
+                                 {"recompute", t.recompute}};
+  if (run.noise) json["noise"] = *run.noise;
+  write_file_atomically(config(), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+namespace {
+
+/// An integer of 0 to 2^31 - 1; what is none of these is a type error of the library.
+int integer(const nlohmann::ordered_json& json, const char* key) {
+  const auto& value = json.at(key);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 0x7fffffff) {
+    throw Error(std::string("'") + key + "' is not a whole number of 0 or more");
+  }
+  return value.get<int>();
+}
+
+/// Runs of earlier versions know the tutorial's models only, and the oldest neither `couplings` nor `recompute`.
+FlowConfig flow_config(const nlohmann::ordered_json& json) {
+  if (json.contains("flow")) return FlowConfig::parse(json.at("flow").dump(), "flow");
+  const FlowConfig config = tutorial_config(json.at("model").get<std::string>(), json.at("edition").get<std::string>());
+  return config.with_couplings(json.contains("couplings") ? integer(json, "couplings") : config.couplings())
+      .with_shape(integer(json, "height"), integer(json, "width"), 1);
+}
+
+}  // namespace
+
+RunConfig RunFolder::read_config() const {
+  if (!holds_run()) throw Error(path_ + ": there is no run to resume here: start a new one, or name its folder");
+  const std::string text = read_text_file(config(), kLargestConfig);
+  try {
+    const nlohmann::ordered_json json = parse_json(text);
+    RunConfig run;
+    TrainingOptions& t = run.training;
+    t.flow = flow_config(json);
+    run.data = json.at("data");
+    if (json.contains("channels")) run.channels = integer(json, "channels");
+    if (json.contains("noise")) run.noise = json.at("noise").get<double>();
+    t.epochs = integer(json, "epochs");
+    t.batch_size = integer(json, "batch_size");
+    t.lr = json.at("lr");
+    t.lr_decay = json.at("lr_decay");
+    t.clip_norm = json.at("clip_norm");
+    t.seed = json.at("seed");
+    t.recompute = json.value("recompute", false);
+    require_valid(t);
+    return run;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(config() + ": not the configuration of a run (" + error.what() +
+                "): start a new run in another folder");
+  } catch (const Error& error) {
+    throw Error(config() + ": " + error.what());
+  }
+}
+
+MetricsLog::MetricsLog(const std::string& path, const std::string& unit, std::int64_t step, int position) {
+  std::string kept = unit == "nats" ? kNumberHeader : kImageHeader;
+  if (step > 0 && std::filesystem::exists(path)) {
+    const std::string text = read_text_file(path, kLargestMetrics);
+    std::size_t begin = text.find('\n');
+    while (begin != std::string::npos) {
+      const std::size_t end = text.find('\n', ++begin);
+      if (end == std::string::npos) break;  // a row that was cut off
+      const std::string_view row(text.data() + begin, end - begin);
+      if (keeps_row(row, step, position)) kept += std::string(row) + "\n";
+      begin = end;
+    }
+  }
+  write_file_atomically(path, kept);
+  file_.emplace(path);
+}
+
+void MetricsLog::write(const Metrics& row) {
+  const auto field = [](const std::optional<double>& value) -> std::string {
+    if (!value) return "";
+    char text[32];
+    std::snprintf(text, sizeof text, "%.7g", *value);
+    return text;
+  };
+  file_->append(std::to_string(row.step) + "," + std::to_string(row.epoch) + "," + field(row.train) + "," +
+                field(row.validation) + "," + field(row.gradient_norm) + "," + field(row.learning_rate) + "," +
+                field(row.examples_per_second) + "\n");
+}
+
+}  // namespace flowsmith

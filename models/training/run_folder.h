@@ -1,0 +1,76 @@
+// The folder of a training run, and what people find in it:
+//
+//   config.json        the options that define the run
+//   metrics.csv        one row per step and per validation
+//   last.safetensors   weights, Adam moments and counters: everything a resume needs
+//   best.safetensors   weights at the best validation bits/dim
+//   samples/*.png      grids of samples, one per snapshot
+//   events.out.*       the metrics and samples for TensorBoard
+//
+// Every file but the two logs is written beside its target, synced and renamed.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "engine/file.h"
+#include "models/training/trainer.h"
+
+namespace flowsmith {
+
+/// What config.json keeps: the options that a resumed run must share with the one it continues.
+struct RunConfig {
+  TrainingOptions training;  ///< the flow's shape is that of the dataset
+  std::string data = "mnist";
+  int channels = 0;                            ///< that images are converted to; 0: as they are
+  std::optional<double> noise = std::nullopt;  ///< of a toy density; none: its own
+};
+
+struct Metrics {
+  std::int64_t step = 0;
+  int epoch = 0;
+  std::optional<double> train, validation;  ///< in the unit of the flow
+  std::optional<double> gradient_norm, learning_rate, examples_per_second;
+};
+
+class RunFolder {
+ public:
+  /// Does not touch the disk.
+  explicit RunFolder(std::string path) : path_(std::move(path)) {}
+
+  const std::string& path() const { return path_; }
+  std::string last() const { return path_ + "/last.safetensors"; }
+  std::string best() const { return path_ + "/best.safetensors"; }
+  std::string config() const { return path_ + "/config.json"; }
+  std::string metrics() const { return path_ + "/metrics.csv"; }
+  std::string sample_grid(std::int64_t step) const;
+
+  /// Whether a run was started here.
+  bool holds_run() const;
+
+  /// Makes the folders and writes the first checkpoint and config.json. Throws Error if a run is there already or they
+  /// cannot be written.
+  void create(const RunConfig& config, const SafetensorsFile& checkpoint) const;
+  /// Throws Error that names the file if it is missing or not a config.json of ours.
+  RunConfig read_config() const;
+
+ private:
+  std::string path_;
+};
+
+/// metrics.csv. Columns: step, epoch, train_bits_per_dim, validation_bits_per_dim, gradient_norm, learning_rate,
+/// images_per_second; for numbers train_nats, validation_nats and rows_per_second. A field that a row does not have is
+/// empty.
+class MetricsLog {
+ public:
+  /// Begins the file, or, for a run that goes on from the checkpoint (step, position in its epoch), first drops the
+  /// rows that the run is about to write again.
+  MetricsLog(const std::string& path, const std::string& unit, std::int64_t step, int position);
+
+  void write(const Metrics& row);
+
+ private:
+  std::optional<AppendFile> file_;
+};
+
+}  // namespace flowsmith

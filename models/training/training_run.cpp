@@ -1,0 +1,393 @@
+#include "models/training/training_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "data/event_file.h"
+#include "data/png.h"
+#include "data/scatter.h"
+#include "kernels/error.h"
+#include "models/files/weights.h"
+
+namespace flowsmith {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr int kSampleCount = 64;
+constexpr int kPointCount = 5000;
+constexpr int kScoringBatch = 64;
+constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
+// The closing scores of a run with a limit may take this share of its time, or this many seconds if that is more.
+constexpr double kClosingShare = 0.2;
+constexpr double kClosingSeconds = 10;
+constexpr const char* kValidationKey = "validation_bits_per_dim";
+
+std::string duration_text(double seconds) {
+  char text[48];
+  if (seconds < 120) {
+    std::snprintf(text, sizeof text, "%.0f s", seconds);
+  } else if (seconds < 2 * 3600) {
+    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+  } else if (seconds < 48 * 3600) {
+    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f days", seconds / 86400);
+  }
+  return text;
+}
+
+DatasetOptions dataset_options(const RunConfig& config) {
+  DatasetOptions options = dataset_options(config.training.flow, config.data, config.training.seed);
+  options.channels = config.channels;  // the flow's channels follow the dataset's
+  options.noise = config.noise;
+  return options;
+}
+
+/// Samples as people look at them: a grid of images, or points in the plane.
+Image sample_picture(Flow& flow, std::uint64_t seed) {
+  if (!flow.takes_images()) return draw_scatter(flow.sample_numbers({.count = kPointCount, .seed = seed}));
+  const std::vector<std::uint8_t> images = flow.sample({.count = kSampleCount, .seed = seed});
+  const MapShape shape = flow.data_shape(kSampleCount);
+  return make_grid(images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
+}
+
+/// One run while it runs. The members are in the order in which they are needed.
+class Run {
+ public:
+  Run(const RunConfig& config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+      const std::atomic<bool>& stop, TrainingObserver& observer)
+      : config_(config),
+        folder_(folder),
+        limits_(limits),
+        device_(device),
+        stop_(stop),
+        observer_(observer),
+        dataset_(load_dataset(dataset_options(config))),
+        trainer_(config.training, dataset_, device) {
+    config_.training.flow = trainer_.flow().config();
+    if (resume) {
+      lock_.emplace(folder.path());
+      trainer_.restore(read_safetensors(folder.last()), folder.last());
+      best_ = best_on_disk();
+    } else {
+      folder.create(config_, trainer_.checkpoint());
+      lock_.emplace(folder.path());
+    }
+    metrics_.emplace(folder.metrics(), trainer_.flow().unit(), trainer_.steps_done(), trainer_.position());
+    events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);
+  }
+
+  RunSummary run() {
+    const auto failure = [&](const GpuError& error) {
+      return "the GPU failed after step " + std::to_string(trainer_.steps_done()) + ": " + error.what() +
+             "; resume from the last checkpoint in " + folder_.path();
+    };
+    try {
+      return train();
+    } catch (const ConvLibraryError& error) {
+      throw ConvLibraryError(failure(error));
+    } catch (const GpuError& error) {
+      throw Error(failure(error));
+    }
+  }
+
+ private:
+  RunSummary train() {
+    observer_.message((trainer_.steps_done() > 0 ? "resuming at step " + std::to_string(trainer_.steps_done()) + ": "
+                                                 : std::string()) +
+                      std::to_string(trainer_.training_examples()) + " training and " +
+                      std::to_string(trainer_.validation_set().index.size()) + " validation " +
+                      (trainer_.flow().takes_images() ? "images" : "rows") + ", run folder " + folder_.path());
+    draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
+    last_snapshot_ = Clock::now();
+    bool validated = false;
+    while (trainer_.epoch() < config_.training.epochs) {
+      if (trainer_.epoch_done()) {
+        validated = close_epoch();
+        if (!validated) return finish_interrupted();
+        continue;
+      }
+      if (!trainer_.is_ahead()) {
+        if (stop_) return finish_interrupted();
+        if (limit_reached()) break;
+      }
+      train_one_step();
+      validated = false;
+      if (!trainer_.is_ahead() && snapshot_is_due()) take_snapshot();
+    }
+    return finish(validated);
+  }
+
+  bool in_bits() const { return trainer_.flow().takes_images(); }
+  const char* train_tag() const { return in_bits() ? "train_bpd" : "train_nats"; }
+  const char* validation_tag() const { return in_bits() ? "val_bpd" : "val_nats"; }
+
+  bool snapshot_is_due() const { return seconds_since(last_snapshot_) + step_seconds_ > limits_.snapshot_seconds; }
+
+  /// Nothing but training is to happen between the next two steps, as far as can be said now.
+  bool may_go_ahead() const {
+    return !stop_ && !snapshot_is_due() && !limit_reached() && trainer_.steps_done() + 2 <= last_step();
+  }
+
+  std::int64_t last_step() const {
+    return limits_.max_steps > 0 ? std::min(limits_.max_steps, trainer_.total_steps()) : trainer_.total_steps();
+  }
+
+  bool limit_reached() const {
+    if (trainer_.steps_done() >= last_step()) return true;
+    return limits_.max_minutes > 0 && seconds_since(start_) + closing_seconds() > 60 * limits_.max_minutes;
+  }
+
+  /// What is kept free at the end of a run with a time limit.
+  double closing_seconds() const {
+    if (limits_.max_minutes <= 0) return std::max(kClosingSeconds, kClosingShare * seconds_since(start_));
+    return kClosingShare * 60 * limits_.max_minutes;
+  }
+
+  void train_one_step() {
+    const Clock::time_point begin = Clock::now();
+    const double lr = trainer_.learning_rate();
+    const StepResult result = trainer_.step(may_go_ahead());
+    const double seconds = seconds_since(begin);
+    // A running mean: one step's time jumps about on a shared machine.
+    step_seconds_ =
+        step_seconds_ == 0 || steps_here_ < kStepsBeforeEstimate ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
+    ++steps_here_;
+    const std::int64_t step = trainer_.steps_done();
+    const double rate = config_.training.batch_size / step_seconds_;
+    metrics_->write({step, trainer_.epoch() + 1, result.loss, {}, result.gradient_norm, lr, rate});
+    events_->add_scalar(train_tag(), step, float(result.loss));
+    events_->add_scalar("gradient_norm", step, float(result.gradient_norm));
+    events_->add_scalar("learning_rate", step, float(lr));
+    events_->add_scalar("images_per_second", step, float(rate));
+    events_->flush();
+    if (steps_here_ == kStepsBeforeEstimate) say_what_a_full_run_takes();
+    double eta = double(last_step() - step) * step_seconds_;
+    if (limits_.max_minutes > 0) eta = std::min(eta, 60 * limits_.max_minutes - seconds_since(start_));
+    observer_.progress({"training", step, trainer_.total_steps(), trainer_.epoch() + 1, config_.training.epochs,
+                        result.loss, result.gradient_norm, rate, std::max(eta, 0.0)});
+  }
+
+  void say_what_a_full_run_takes() {
+    const std::int64_t left = trainer_.total_steps() - trainer_.steps_done();
+    char text[256];
+    std::snprintf(text, sizeof text,
+                  "%.2f s per step: the steps of the full run of %d epochs (%lld left) would take about %s on this "
+                  "machine. "
+                  "Ctrl-C stops safely at any time%s.",
+                  step_seconds_, config_.training.epochs, static_cast<long long>(left),
+                  duration_text(double(left) * step_seconds_).c_str(),
+                  limits_.max_minutes > 0 ? "" : "; a limit of 10 minutes shows digits forming");
+    observer_.message(text);
+  }
+
+  /// Validates, keeps the best weights and moves on; false if stopped on the way.
+  bool close_epoch() {
+    const std::int64_t step = trainer_.steps_done();
+    const int epoch = trainer_.epoch() + 1;
+    take_snapshot();
+    const double train = trainer_.epoch_loss();
+    const Score score = validate(trainer_.validation_set().index.size());
+    if (stop_) return false;
+    validation_ = score;
+    metrics_->write({step, epoch, {}, score.mean, {}, {}, {}});
+    events_->add_scalar(validation_tag(), step, float(score.mean));
+    keep_if_best(score);
+    char text[160];
+    std::snprintf(text, sizeof text, "epoch %d: training %.4f, validation %.4f %s%s", epoch, train, score.mean,
+                  trainer_.flow().unit().c_str(), best_ == score.mean ? " (best)" : "");
+    observer_.message(text);
+    say_drift();
+    say_expansion();
+    trainer_.start_next_epoch();
+    take_snapshot();
+    return true;
+  }
+
+  Score validate(std::size_t count) {
+    ExampleSet set = trainer_.validation_set();
+    set.restrict_to(0, std::int64_t(count));
+    return score(trainer_.flow(), set, {config_.training.seed, NoisePurpose::kValidation, 0}, "validation");
+  }
+
+  /// One noise sample per image: the bound that training lowers.
+  Score score(Flow& flow, const ExampleSet& set, NoiseStream noise, const std::string& phase) {
+    const Clock::time_point begin = Clock::now();
+    const Evaluation result = evaluate(flow, set, {1, kScoringBatch, noise}, [&](std::size_t done) {
+      const double rate = double(done) / seconds_since(begin);
+      observer_.progress({phase, std::int64_t(done), std::int64_t(set.index.size()), trainer_.epoch() + 1,
+                          config_.training.epochs, 0, 0, rate, double(set.index.size() - done) / rate});
+      return !stop_;
+    });
+    return {result.score, result.standard_error, result.examples};
+  }
+
+  void keep_if_best(const Score& score) {
+    if (best_ && *best_ <= score.mean) return;
+    SafetensorsFile file = weights_file(trainer_.flow());
+    // A score of fewer images is no match for those of later epochs: the file then goes without one.
+    const bool full = score.examples == trainer_.validation_set().index.size();
+    if (full) file.metadata[kValidationKey] = number_text(score.mean);
+    file.metadata["step"] = std::to_string(trainer_.steps_done());
+    write_safetensors(folder_.best(), file);
+    if (full) best_ = score.mean;
+  }
+
+  std::optional<double> best_on_disk() const {
+    if (!std::filesystem::exists(folder_.best())) return std::nullopt;
+    const SafetensorsFile file = read_safetensors(folder_.best());
+    if (!file.metadata.contains(kValidationKey)) return std::nullopt;
+    return metadata_number<double>(file, kValidationKey, folder_.best());
+  }
+
+  /// Looks at the last step only: a GPU has to be waited for.
+  void measure_drift() {
+    const bool stepped = steps_here_ > 0 && trainer_.position() > 0;  // since the last snapshot
+    if (!config_.training.recompute || !stepped) return;
+    const double drift = trainer_.drift();
+    events_->add_scalar("drift", trainer_.steps_done(), float(drift));
+    largest_drift_ = std::max(largest_drift_, drift);
+  }
+
+  void say_drift() {
+    if (!config_.training.recompute || steps_here_ == 0) return;
+    char text[160];
+    std::snprintf(text, sizeof text, "recompute: rebuilt inputs of couplings were off by %.1e at most", largest_drift_);
+    observer_.message(text);
+  }
+
+  /// How near couplings are to the bound of their log-determinant, and linear layers to a matrix that has no inverse.
+  void say_expansion() {
+    Flow& flow = trainer_.flow();
+    const ExampleSet& set = trainer_.validation_set();
+    const GatheredBatch batch = gather_batch(flow, set, 0, std::min<std::size_t>(kScoringBatch, set.index.size()));
+    const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
+    const std::vector<Flow::BoundedLogdet> bounded = flow.bounded_logdets(batch.batch(), {noise});
+    char text[200];
+    if (!bounded.empty()) {
+      const auto share = [](const Flow::BoundedLogdet& b) { return b.mean / b.largest; };
+      const auto nearest = std::max_element(bounded.begin(), bounded.end(),
+                                            [&](const auto& a, const auto& b) { return share(a) < share(b); });
+      std::snprintf(text, sizeof text, "couplings expand by at most %.1f %% of what their bound allows (%s)",
+                    100 * share(*nearest), nearest->name.c_str());
+      observer_.message(text);
+      events_->add_scalar("share_of_logdet_bound", trainer_.steps_done(), float(share(*nearest)));
+    }
+    double condition = 0;
+    for (const Flow::LayerInfo& layer : flow.layers())
+      condition = std::max(condition, layer.condition_number.value_or(0));
+    if (condition > 0) {
+      std::snprintf(text, sizeof text, "largest condition number of a linear layer: %.3g", condition);
+      observer_.message(text);
+      events_->add_scalar("condition_number", trainer_.steps_done(), float(condition));
+    }
+  }
+
+  void take_snapshot() {
+    measure_drift();
+    save_checkpoint();
+    draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
+    last_snapshot_ = Clock::now();
+  }
+
+  /// Never replaces a good checkpoint by weights that have diverged since.
+  void save_checkpoint() {
+    Flow& flow = trainer_.flow();
+    const ExampleSet& set = trainer_.validation_set();
+    const std::size_t n = std::min<std::size_t>(kScoringBatch, set.index.size());
+    const GatheredBatch batch = gather_batch(flow, set, 0, n);
+    const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
+    if (const auto where = flow.find_non_finite(batch.batch(), {noise}, DType::kF64)) {
+      throw Error("after step " + std::to_string(trainer_.steps_done()) + " the flow is not finite, first at " +
+                  *where + ": " + folder_.last() +
+                  " keeps the last good checkpoint; start a new run with a smaller learning rate");
+    }
+    write_safetensors(folder_.last(), trainer_.checkpoint());
+  }
+
+  void draw_samples(Flow& flow, const std::string& path) {
+    if (!flow.takes_images() && flow.dims() != 2) return;  // nobody has a picture of such numbers
+    const Image grid = sample_picture(flow, config_.training.seed);
+    const std::vector<std::byte> png = encode_png(grid);
+    write_file_atomically(path, png);
+    if (events_) {
+      events_->add_image("samples", trainer_.steps_done(), grid.rows, grid.cols, png, grid.channels);
+      events_->flush();
+    }
+    samples_ = path;
+  }
+
+  RunSummary finish_interrupted() {
+    take_snapshot();
+    say_drift();
+    return {true, trainer_.steps_done(), {}, {}, samples_};
+  }
+
+  /// The closing scores: of all images after a full run; otherwise of as many as fit the time kept for them.
+  RunSummary finish(bool validated) {
+    if (!validated) take_snapshot();
+    say_drift();
+    trainer_.give_back();  // the closing passes take memory of their own
+    const bool complete = trainer_.epoch() >= config_.training.epochs;
+    const ExampleSet test = select_examples(dataset_, Subset::kTest, config_.training.seed);
+    const std::size_t validation_size = trainer_.validation_set().index.size();
+    std::size_t affordable = std::max(validation_size, test.index.size());
+    if (!complete) {
+      double budget = closing_seconds();
+      if (limits_.max_minutes > 0) budget = std::min(budget, 60 * limits_.max_minutes - seconds_since(start_));
+      budget *= 0.9 / (validated ? 1 : 2);  // the last tenth is for loading and samples
+      const double ms = scoring_ms(trainer_.flow(), kScoringBatch, 1);
+      const double batches = std::max(1.0, budget * 1000 / ms);
+      affordable = std::size_t(std::min(batches * kScoringBatch, 1e9));
+    }
+    if (!validated && !stop_) {
+      const Score score = validate(std::min(affordable, validation_size));
+      validation_ = score;
+      // A score of fewer images is no match for a full one: it only counts if there is no other.
+      if (!stop_ && (score.examples == validation_size || !best_)) keep_if_best(score);
+    }
+    if (stop_) return {true, trainer_.steps_done(), {}, {}, samples_};
+
+    Flow best = Flow::load(folder_.best(), device_);
+    ExampleSet some = test;
+    some.restrict_to(0, std::int64_t(std::min(affordable, test.index.size())));
+    const Score test_score = score(best, some, {config_.training.seed, NoisePurpose::kScoring, 0}, "test");
+    draw_samples(best, folder_.path() + "/samples/best.png");
+    return {bool(stop_), trainer_.steps_done(), validation_, test_score, samples_};
+  }
+
+  const Clock::time_point start_ = Clock::now();
+  RunConfig config_;
+  const RunFolder& folder_;
+  const RunLimits& limits_;
+  Device device_;
+  const std::atomic<bool>& stop_;
+  TrainingObserver& observer_;
+  Dataset dataset_;
+  Trainer trainer_;
+  std::optional<FolderLock> lock_;  // two processes in one folder would overwrite each other's checkpoints
+  std::optional<MetricsLog> metrics_;
+  std::optional<EventFile> events_;
+  std::optional<double> best_;       ///< validation bits/dim of best.safetensors
+  std::optional<Score> validation_;  ///< the last one
+  std::string samples_;
+  Clock::time_point last_snapshot_;
+  double step_seconds_ = 0;
+  int steps_here_ = 0;
+  double largest_drift_ = 0;  ///< of the steps before checkpoints
+};
+
+}  // namespace
+
+RunSummary run_training(RunConfig config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+                        const std::atomic<bool>& stop, TrainingObserver& observer) {
+  return Run(config, folder, resume, limits, device, stop, observer).run();
+}
+
+}  // namespace flowsmith

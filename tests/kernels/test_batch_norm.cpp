@@ -1,0 +1,288 @@
+// Batch normalisation: a worked example, moments that keep their digits, the inverse, logdet against the Jacobian of
+// fixed statistics, gradients through the statistics, running statistics, and the vectorised version against the plain
+// one.
+#include "kernels/batch_norm.h"
+#include "tests/support/jacobian.h"
+#include "tests/support/kernel_testing.h"
+#include "tests/support/simd_targets.h"
+
+namespace flowsmith::testing {
+namespace {
+
+constexpr MapShape kShapes[] = {{2, 1, 1, 1},   {3, 31, 1, 3},  {31, 1, 3, 2},
+                                {5, 1, 1, 257}, {17, 7, 3, 64}, {2, 9, 8, 67}};
+const double* const kNone = nullptr;
+
+struct Moments {
+  std::vector<double> mean, var;
+};
+
+template <class T, class Backend>
+Moments moments_of(const std::vector<T>& x, MapShape shape, Backend backend) {
+  Moments moments{std::vector<double>(shape.c, NAN), std::vector<double>(shape.c, NAN)};
+  batch_moments(moments.mean.data(), moments.var.data(), x.data(), shape, backend);
+  return moments;
+}
+
+TEST_CASE("a batch is normalised by its own mean and variance") {
+  const std::vector<double> x{1, 2, 4, 9}, gamma{2}, beta{-1};
+  const MapShape shape{2, 1, 2, 1};
+  const Moments batch = moments_of(x, shape, Reference{});
+  CHECK(batch.mean[0] == 4);
+  CHECK(batch.var[0] == 9.5);
+  std::vector<double> y(4), logdet{1, 2};
+  batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), kNone, kNone, 0.5, shape,
+                     Reference{});
+  for (int i = 0; i < 4; ++i) CHECK(y[i] == Approx((x[i] - 4) / std::sqrt(10)).epsilon(1e-15));
+  for (int n = 0; n < 2; ++n) CHECK(logdet[n] == Approx(1 + n - std::log(10)).epsilon(1e-15));
+  batch_norm_forward(y.data(), nullptr, x.data(), batch.mean.data(), batch.var.data(), gamma.data(), beta.data(), 0.5,
+                     shape, Reference{});
+  for (int i = 0; i < 4; ++i) CHECK(y[i] == Approx((x[i] - 4) / std::sqrt(10) * 2 - 1).epsilon(1e-15));
+}
+
+TEST_CASE("moments keep their digits far from 0, with a first value far from the others, and of one value") {
+  const MapShape shape{16, 7, 3, 3};
+  auto x = random_normal<double>(shape.size(), 1);
+  for (std::size_t i = 0; i < x.size(); i += 3) {
+    x[i] += 1e4;      // far from 0
+    x[i + 2] = -1e4;  // one value
+  }
+  x[1] = 1e4;  // first and far
+  const Moments want = moments_of(x, shape, Reference{}), got = moments_of(x, shape, Cpu{});
+  for (int k = 0; k < 2; ++k) {
+    CHECK(got.mean[k] == Approx(want.mean[k]).epsilon(0).margin(1e-11));  // a first value of 1e4 rounds by 2e-12
+    // m = 336 values: kernels/cpu/batch_norm.cpp says that a factor of m is what cancels.
+    CHECK(got.var[k] == Approx(want.var[k]).epsilon(336 * 1e-15));
+  }
+  CHECK(got.mean[2] == -1e4);
+  CHECK(got.var[2] == 0);
+  CHECK(want.var[2] == 0);
+}
+
+TEST_CASE("batch_norm_inverse undoes batch_norm_forward for its statistics, in place too") {
+  for (const MapShape shape : kShapes) {
+    CAPTURE(shape.n, shape.h, shape.w, shape.c);
+    const auto run = [&](auto backend, auto zero, double bound) {
+      using T = decltype(zero);
+      const auto x = random_normal<T>(shape.size(), 1, 3);
+      const Moments batch = moments_of(x, shape, backend);
+      const T* const none = nullptr;
+      std::vector<T> y(x.size()), back(x.size()), in_place = x;
+      std::vector<double> logdet(shape.n, 2.5);
+      batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), none, none, 1e-5,
+                         shape, backend);
+      batch_norm_inverse(back.data(), logdet.data(), y.data(), batch.mean.data(), batch.var.data(), 1e-5, shape,
+                         backend);
+      CHECK(relative_error(back, x) < bound);
+      CHECK(relative_error(logdet, std::vector<double>(shape.n, 2.5)) < 1e-12);  // the same sums in double, minus
+      batch_norm_forward(in_place.data(), nullptr, in_place.data(), batch.mean.data(), batch.var.data(), none, none,
+                         1e-5, shape, backend);
+      CHECK(same_bits(in_place, y));
+      batch_norm_inverse(in_place.data(), nullptr, in_place.data(), batch.mean.data(), batch.var.data(), 1e-5, shape,
+                         backend);
+      CHECK(same_bits(in_place, back));
+    };
+    // A rounding of y, which has the size of (x - mean) * rstd, and one of x.
+    run(Reference{}, double{}, 1e-14);
+    run(Cpu{}, double{}, 1e-14);
+    run(Reference{}, float{}, 1e-6);
+    run(Cpu{}, float{}, 1e-6);
+  }
+}
+
+TEST_CASE("batch norm logdet is the log-determinant of the whole batch's Jacobian, statistics held") {
+  const MapShape shape{2, 3, 1, 2};
+  const auto x = random_normal<double>(shape.size(), 1, 2);
+  const Moments batch = moments_of(x, shape, Reference{});
+  std::vector<double> logdet(shape.n);
+  const auto held = [&](const std::vector<double>& at) {
+    std::vector<double> y(at.size());
+    logdet.assign(shape.n, 0);
+    batch_norm_forward(y.data(), logdet.data(), at.data(), batch.mean.data(), batch.var.data(), kNone, kNone, 0.1,
+                       shape, Reference{});
+    return y;
+  };
+  const double of_batch = log_abs_det_jacobian(held, x);
+  CHECK(logdet[0] + logdet[1] == Approx(of_batch).margin(kLogDetError));
+  CHECK(logdet[0] == logdet[1]);
+  const auto inverse = [&](const std::vector<double>& at) {
+    std::vector<double> out(at.size());
+    logdet.assign(shape.n, 0);
+    batch_norm_inverse(out.data(), logdet.data(), at.data(), batch.mean.data(), batch.var.data(), 0.1, shape,
+                       Reference{});
+    return out;
+  };
+  const double of_inverse = log_abs_det_jacobian(inverse, x);
+  CHECK(logdet[0] + logdet[1] == Approx(of_inverse).margin(kLogDetError));
+}
+
+TEST_CASE("with the batch's own statistics the Jacobian is singular") {
+  // Along (1, 1, ...) of a channel nothing changes, and along xh all but eps / (var + eps) is lost.
+  const MapShape shape{3, 1, 2, 1};
+  const auto x = random_normal<double>(shape.size(), 1, 2);
+  const double eps = 0.1;
+  const Moments batch = moments_of(x, shape, Reference{});
+  const double std_with_eps = std::sqrt(batch.var[0] + eps);
+  const auto pull_back = [&](const std::vector<double>& dy) {
+    std::vector<double> dx(x.size());
+    batch_norm_backward<double>({dx.data()}, {}, {}, dy.data(), nullptr, x.data(), batch.mean.data(), batch.var.data(),
+                                nullptr, eps, NormStatistics::kOfBatch, shape, Reference{});
+    return dx;
+  };
+  for (double dx : pull_back(std::vector<double>(x.size(), 1))) CHECK(std::abs(dx) < 1e-15);
+  std::vector<double> distance = x;
+  for (double& value : distance) value -= batch.mean[0];
+  const std::vector<double> dx = pull_back(distance);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    CHECK(dx[i] == Approx(distance[i] / std_with_eps * eps / (batch.var[0] + eps)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("batch norm gradients, through the statistics and with these fixed") {
+  for (const MapShape shape : {MapShape{2, 1, 1, 1}, {3, 5, 1, 3}, {5, 1, 3, 2}, {3, 1, 1, 31}}) {
+    for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
+      for (const bool network : {true, false}) {
+        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(statistics), network);
+        const auto dy = random_normal<double>(shape.size(), 1), dlogdet = random_normal<double>(shape.n, 2);
+        const auto x = random_normal<double>(shape.size(), 3);
+        const Moments fixed = moments_of(random_normal<double>(shape.size(), 4), shape, Reference{});
+        const double eps = 0.1;  // so that two values that nearly agree have derivatives of order 1
+        const auto moments = [&](const std::vector<double>& at) {
+          return statistics == NormStatistics::kOfBatch ? moments_of(at, shape, Reference{}) : fixed;
+        };
+        const auto gamma = random_normal<double>(shape.c, 5), beta = random_normal<double>(shape.c, 6);
+        Inputs inputs{x};
+        if (network) inputs.insert(inputs.end(), {gamma, beta});
+        check_gradients(
+            inputs,
+            [&](const Inputs& in) {
+              const Moments at = moments(in[0]);
+              std::vector<double> y(shape.size()), logdet(shape.n);
+              batch_norm_forward(y.data(), network ? nullptr : logdet.data(), in[0].data(), at.mean.data(),
+                                 at.var.data(), network ? in[1].data() : nullptr, network ? in[2].data() : nullptr, eps,
+                                 shape, Reference{});
+              return dot(y, dy) + dot(logdet, dlogdet);
+            },
+            [&](const Inputs& in, const Gradients& gradients) {
+              const Moments at = moments(in[0]);
+              batch_norm_backward(gradients[0], network ? gradients[1] : Grad<double>{},
+                                  network ? gradients[2] : Grad<double>{}, dy.data(),
+                                  network ? nullptr : dlogdet.data(), in[0].data(), at.mean.data(), at.var.data(),
+                                  network ? in[1].data() : nullptr, eps, statistics, shape, Reference{});
+            });
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("cpu batch norm agrees with the reference on every instruction set", "", float, double) {
+  for (const MapShape shape : kShapes) {
+    for (const GradMode mode : kGradModes) {
+      for (const bool network : {true, false}) {
+        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(mode), network);
+        auto x = random_normal<TestType>(shape.size(), 1);
+        for (std::size_t i = 0; i < x.size(); ++i) x[i] += TestType(4 * (i / shape.image_size() % 2));
+        const auto dy = random_normal<TestType>(shape.size(), 2);
+        const auto gamma = random_normal<TestType>(shape.c, 3), beta = random_normal<TestType>(shape.c, 4);
+        const auto dlogdet = random_normal<double>(shape.n, 5);
+        const auto run = [&](auto backend) {
+          const Moments batch = moments_of(x, shape, backend);
+          const double *mean = batch.mean.data(), *var = batch.var.data();
+          const TestType* const g = network ? gamma.data() : nullptr;
+          std::vector<TestType> y(x.size()), back(x.size());
+          std::vector<double> up(shape.n, 0.5), down(shape.n, 0.5);
+          batch_norm_forward(y.data(), network ? nullptr : up.data(), x.data(), mean, var, g,
+                             network ? beta.data() : nullptr, 1e-5, shape, backend);
+          batch_norm_inverse(back.data(), down.data(), x.data(), mean, var, 1e-5, shape, backend);
+          Outputs all = outputs(batch.mean, batch.var, y, up, back, down);
+          for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
+            auto dx = random_normal<TestType>(x.size(), 6);
+            auto dgamma = random_normal<TestType>(shape.c, 7), dbeta = random_normal<TestType>(shape.c, 8);
+            batch_norm_backward(Grad<TestType>{dx.data(), mode}, Grad<TestType>{dgamma.data(), mode},
+                                Grad<TestType>{dbeta.data(), mode}, dy.data(), network ? nullptr : dlogdet.data(),
+                                x.data(), mean, var, g, 1e-5, statistics, shape, backend);
+            for (auto& values : outputs(dx, dgamma, dbeta)) all.push_back(std::move(values));
+          }
+          return all;
+        };
+        // Sums in double in another order, then elements rounded once: a last bit of a float may fall to the other
+        // side. Of two values per channel only eps keeps dx from cancelling to 0, by up to var / eps, so what is left
+        // of it carries that many more roundings; nothing in the others does.
+        const double bound = sizeof(TestType) == 4 ? 2e-7 : 1e-12;
+        const bool cancels = shape.n * shape.pixels() == 2;
+        for_each_simd_target([&] { check_cpu(run, cancels ? 1e-6 : bound); });
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients of cpu batch norm that nobody asked for are left out, and dx may replace dy") {
+  const MapShape shape{9, 5, 3, 6};
+  const auto x = random_normal<float>(shape.size(), 1), dy = random_normal<float>(shape.size(), 2);
+  const auto gamma = random_normal<float>(shape.c, 3);
+  const auto check = [&](NormStatistics statistics, auto backend) {
+    const Moments batch = moments_of(x, shape, backend);
+    const auto run = [&](Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* from) {
+      batch_norm_backward(dx, dgamma, dbeta, from, nullptr, x.data(), batch.mean.data(), batch.var.data(), gamma.data(),
+                          1e-5, statistics, shape, backend);
+    };
+    std::vector<float> dx(x.size()), dgamma(shape.c), dbeta(shape.c), alone(shape.c), in_place = dy;
+    run({dx.data()}, {dgamma.data()}, {dbeta.data()}, dy.data());
+    run({}, {alone.data()}, {}, dy.data());
+    CHECK(same_bits(alone, dgamma));
+    run({}, {}, {alone.data()}, dy.data());
+    CHECK(same_bits(alone, dbeta));
+    run({in_place.data()}, {}, {}, in_place.data());
+    CHECK(same_bits(in_place, dx));
+    run({}, {}, {}, dy.data());
+  };
+  for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
+    check(statistics, Reference{});
+    check(statistics, Cpu{});
+  }
+}
+
+TEST_CASE("a constant channel becomes 0 and has finite gradients, also at +-1e4") {
+  for (const float value : {0.0f, 1e4f, -1e4f}) {
+    const MapShape shape{3, 1, 2, 1};
+    const std::vector<float> x(6, value), dy{1, 2, 3, 4, 5, 6};
+    const float* const none = nullptr;
+    const std::vector<double> dlogdet{1, 1, 1};
+    const Moments batch = moments_of(x, shape, Cpu{});
+    std::vector<float> y(6), dx(6);
+    std::vector<double> logdet(3);
+    batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), none, none, 1e-5, shape,
+                       Cpu{});
+    CHECK(y == std::vector<float>(6, 0));
+    CHECK(logdet[0] == Approx(-std::log(1e-5)));
+    batch_norm_backward<float>({dx.data()}, {}, {}, dy.data(), dlogdet.data(), x.data(), batch.mean.data(),
+                               batch.var.data(), none, 1e-5, NormStatistics::kOfBatch, shape, Cpu{});
+    for (int i = 0; i < 6; ++i) CHECK(dx[i] == Approx((dy[i] - 3.5) / std::sqrt(1e-5)));
+  }
+}
+
+TEST_CASE("running statistics move towards an unbiased estimate, and only after a step that counts") {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> mean{4, 8}, var{9, 0};
+  const auto check = [&](auto backend) {
+    std::vector<double> running_mean{1, 2}, running_var{1, 1};
+    const auto update = [&](double loss, double norm) {
+      update_running(running_mean.data(), running_var.data(), mean.data(), var.data(), 2, 10, 0.25, &loss, &norm,
+                     backend);
+    };
+    for (const double bad : {inf, -inf, double(NAN)}) {
+      update(bad, 1);
+      update(1, bad);
+    }
+    CHECK(running_mean == std::vector<double>{1, 2});
+    CHECK(running_var == std::vector<double>{1, 1});
+    update(1, 1);
+    CHECK(running_mean == std::vector<double>{0.75 + 1, 1.5 + 2});
+    CHECK(running_var == std::vector<double>{0.75 + 2.5, 0.75});  // 9 * 10/9 / 4
+  };
+  check(Reference{});
+  check(Cpu{});
+}
+
+}  // namespace
+}  // namespace flowsmith::testing
