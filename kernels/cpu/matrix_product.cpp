@@ -2,11 +2,11 @@
 // left one by all threads together, tile rows by tile rows, the right one by each thread for itself, just before it is
 // used.
 //
-// A thread owns a range of columns, of all rows if there are enough columns for all threads. It goes through them in
-// panels of up to three vectors: a part of a panel, kDepthPart deep, lies in the first-level cache while the rows pass.
+// Where the right factor is small and there are many rows, a thread owns rows: it waits for nobody, and has in its
+// cache what it computed of them before. Otherwise it owns a range of columns, of all rows if there are enough columns
+// for all threads. It goes through its columns in panels of up to three vectors: a part of a panel, kDepthPart deep,
+// lies in the first-level cache while the rows pass.
 #include "kernels/cpu/matrix_product.h"
-
-#include <omp.h>
 
 #include <algorithm>
 
@@ -28,6 +28,7 @@ namespace flowsmith::cpu {
 struct ProductPlan {
   int tile_rows = 0;  ///< of a register tile
   int vectors = 0;    ///< that hold the columns
+  int lanes = 0;
 };
 
 /// A thread's share of a chunk of rows.
@@ -38,7 +39,7 @@ struct ProductShare {
 
 struct ProductTask {
   Grad<float> to;
-  Factor left, right;
+  Factor right;
   ProductSize size;
   const float* bias;
   Activation activation;
@@ -57,16 +58,29 @@ inline constexpr int kTileRows = kManySums ? 8 : 4, kNarrowTileRows = 3 * kTileR
 
 ProductPlan plan_product_impl(int columns) {
   const int vectors = (columns + kLanes - 1) / kLanes;
-  return {vectors == 1 ? kNarrowTileRows : kTileRows, vectors};
+  return {vectors == 1 ? kNarrowTileRows : kTileRows, vectors, kLanes};
 }
 
 #if HWY_TARGET != HWY_SCALAR
-/// Four elements at four depths, turned: what lay along the depth then lies along the elements.
-HWY_INLINE void pack_four(float* to, Index to_stride, const float* from, Index from_stride) {
-  const hn::FixedTag<float, 4> d;
-  const hn::Repartition<double, decltype(d)> pairs;
-  const auto a = hn::LoadU(d, from), b = hn::LoadU(d, from + from_stride);
-  const auto e = hn::LoadU(d, from + 2 * from_stride), f = hn::LoadU(d, from + 3 * from_stride);
+/// Runs of four floats, 4 * stride apart, side by side in one vector.
+template <class D>
+HWY_INLINE hn::Vec<D> load_runs(D d, const float* from, Index stride) {
+  constexpr int kCount = int(hn::MaxLanes(d));
+  if constexpr (kCount <= 4) {
+    return hn::LoadU(d, from);
+  } else {
+    const hn::Half<D> half;
+    return hn::Combine(d, load_runs(half, from + kCount / 2 * stride, stride), load_runs(half, from, stride));
+  }
+}
+
+/// As many elements as D has lanes, at four depths, turned: what lay along the depth then lies along the elements.
+template <class D>
+HWY_INLINE void pack_four_depths(D d, float* to, Index to_stride, const float* from, Index from_stride) {
+  const hn::Repartition<double, D> pairs;
+  const auto a = load_runs(d, from, from_stride), b = load_runs(d, from + from_stride, from_stride);
+  const auto e = load_runs(d, from + 2 * from_stride, from_stride);
+  const auto f = load_runs(d, from + 3 * from_stride, from_stride);
   const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(d, a, b));
   const auto ab_high = hn::BitCast(pairs, hn::InterleaveUpper(d, a, b));
   const auto ef_low = hn::BitCast(pairs, hn::InterleaveLower(d, e, f));
@@ -75,6 +89,25 @@ HWY_INLINE void pack_four(float* to, Index to_stride, const float* from, Index f
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, ab_low, ef_low)), d, to + to_stride);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, ab_high, ef_high)), d, to + 2 * to_stride);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, ab_high, ef_high)), d, to + 3 * to_stride);
+}
+
+/// to[k * width + i] = from[i * stride + k] for i from `i` on in steps of kCount, as far as whole steps fit below
+/// `count`; returns the first i that is left.
+template <int kCount>
+HWY_INLINE Index pack_turned(float* HWY_RESTRICT to, Index width, const float* from, Index stride, Index i, Index count,
+                             Index depth) {
+  if constexpr (kCount <= kLanes) {
+    const hn::CappedTag<float, kCount> d;
+    const Index whole = depth / 4 * 4;
+    for (; i + kCount <= count; i += kCount) {
+      const float* const rows = from + i * stride;
+      for (Index k = 0; k < whole; k += 4) pack_four_depths(d, to + k * width + i, width, rows + k, stride);
+      for (Index k = whole; k < depth; ++k) {
+        for (Index j = 0; j < kCount; ++j) to[k * width + i + j] = rows[j * stride + k];
+      }
+    }
+  }
+  return i;
 }
 #endif
 
@@ -100,14 +133,9 @@ void pack(float* HWY_RESTRICT to, const Factor& factor, Index first, Index count
   const float* const from = factor.data + first * factor.stride + first_depth;
   Index i = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const Index whole = depth / 4 * 4;
-  for (; i + 4 <= count; i += 4) {
-    const float* const row = from + i * factor.stride;
-    for (Index k = 0; k < whole; k += 4) pack_four(to + k * width + i, width, row + k, factor.stride);
-    for (Index k = whole; k < depth; ++k) {
-      for (Index j = 0; j < 4; ++j) to[k * width + i + j] = row[j * factor.stride + k];
-    }
-  }
+  i = pack_turned<16>(to, width, from, factor.stride, i, count, depth);
+  i = pack_turned<8>(to, width, from, factor.stride, i, count, depth);
+  i = pack_turned<4>(to, width, from, factor.stride, i, count, depth);
 #endif
   for (; i < width; ++i) {
     for (Index k = 0; k < depth; ++k) to[k * width + i] = i < count ? from[i * factor.stride + k] : 0.0f;
@@ -115,8 +143,8 @@ void pack(float* HWY_RESTRICT to, const Factor& factor, Index first, Index count
 }
 
 /// Rows first_row ... of the left factor, as one tile reads them.
-void pack_left_impl(float* to, const ProductTask& task, int tile_rows, int first_row) {
-  pack(to, task.left, first_row, task.size.rows - first_row, tile_rows, 0, task.size.depth);
+void pack_left_impl(float* to, const Factor& left, ProductSize size, int tile_rows, int first_row) {
+  pack(to, left, first_row, size.rows - first_row, tile_rows, 0, size.depth);
 }
 
 /// Vectors of the next panel where so many are left: panels of three where that leaves no single vector behind.
@@ -144,13 +172,13 @@ void finish(Grad<float> to, Index to_stride, const float* sums, Index width, int
 /// Depth of the part of a panel that lies in the first-level cache: three vectors of 64 bytes take 24 KB.
 inline constexpr Index kDepthPart = 128 * 16 / (kLanes > 8 ? 16 : 8);
 
-/// `packed`: the left factor's rows from first_row on, tile after tile.
-void product_share_impl(const ProductTask& task, const ProductShare& share, const float* packed, int first_row) {
+/// `packed`: the left factor, tile after tile.
+void product_share_impl(const ProductTask& task, const ProductShare& share, const float* packed) {
   const int blocks = share.end_block - share.first_block;
   if (blocks <= 0) return;
   const bool narrow = task.size.columns <= kLanes;
   const Index tile_rows = narrow ? kNarrowTileRows : kTileRows, depth = task.size.depth;
-  const int first = first_row + share.first_block * int(tile_rows);
+  const int first = share.first_block * int(tile_rows);
   const int rows = HWY_MIN(blocks * int(tile_rows), task.size.rows - first);
   static thread_local Scratch panel_memory, sum_memory;
   float* const panel = panel_memory.reserve(kDepthPart * 3 * kLanes);
@@ -186,13 +214,16 @@ HWY_AFTER_NAMESPACE();
 namespace flowsmith::cpu {
 namespace {
 
-/// Rows that are packed and computed at a time: a multiple of every tile's. A panel is packed once for each chunk.
+/// Rows that are computed at a time, so that their sums and factors stay in the second-level cache: a multiple of every
+/// tile's. A panel is packed once for each chunk.
 constexpr int kChunkRows = 192;
-/// Multiply-adds that one thread does in the time that it takes to wake others. A sum of none counts as 16: starting
-/// and finishing it.
-constexpr double kMinParallelProducts = 250000;
 
-/// What thread `thread` of `threads` does of so many tiles of rows and vectors of columns.
+/// A thread that owns rows packs all of the right factor for itself: up to this size that takes less time than waiting
+/// for others to pack their rows of the left one. Fewer rows than these would be too little work beside it.
+constexpr double kMostPackedByEach = 1 << 17;
+constexpr int kLeastRowsOfEach = 32;
+
+/// What thread `thread` of `threads` does of so many tiles of rows and vectors of columns, if it is not to own rows.
 ProductShare share_of(int thread, int threads, int blocks, int vectors) {
   const int across = std::min(threads, (vectors + 2) / 3), down = std::min(threads / across, blocks);
   if (thread >= across * down) return {};
@@ -202,28 +233,47 @@ ProductShare share_of(int thread, int threads, int blocks, int vectors) {
 
 }  // namespace
 
-void matrix_product(Grad<float> to, Factor left, Factor right, ProductSize size, const float* bias,
-                    Activation activation) {
-  if (size.rows == 0 || size.columns == 0) return;
-  const ProductTask task{to, left, right, size, bias, activation};
+MatrixProduct::MatrixProduct(Grad<float> to, Factor left, Factor right, ProductSize size, const float* bias,
+                             Activation activation)
+    : to_(to), left_(left), right_(right), size_(size), bias_(bias), activation_(activation) {
   const ProductPlan plan = FLOWSMITH_DISPATCH(plan_product_impl)(size.columns);
-  const int chunk_rows = std::min(size.rows, kChunkRows);
-  static thread_local Scratch memory;
-  const std::size_t block_size = std::size_t(plan.tile_rows) * size.depth;
-  float* const packed = memory.reserve((chunk_rows + plan.tile_rows - 1) / plan.tile_rows * block_size);
-  const bool parallel = double(size.rows) * size.columns * (size.depth + 16) > kMinParallelProducts;
+  tile_rows_ = plan.tile_rows;
+  vectors_ = plan.vectors;
+  padded_columns_ = plan.vectors * plan.lanes;
+}
 
-#pragma omp parallel if (parallel)
-  for (int first = 0; first < size.rows; first += kChunkRows) {
-    const int rows = std::min(kChunkRows, size.rows - first);
-    const int blocks = (rows + plan.tile_rows - 1) / plan.tile_rows;
-#pragma omp for schedule(static)
-    for (int b = 0; b < blocks; ++b) {
-      FLOWSMITH_DISPATCH(pack_left_impl)(packed + b * block_size, task, plan.tile_rows, first + b * plan.tile_rows);
-    }
-    FLOWSMITH_DISPATCH(product_share_impl)
-    (task, share_of(omp_get_thread_num(), omp_get_num_threads(), blocks, plan.vectors), packed, first);
-#pragma omp barrier
+bool MatrixProduct::split_by_rows(int threads) const {
+  return size_.rows >= threads * kLeastRowsOfEach && double(size_.depth) * padded_columns_ <= kMostPackedByEach;
+}
+
+std::size_t MatrixProduct::packed_size() const {
+  return (std::size_t(blocks()) * tile_rows_ * size_.depth + 15) / 16 * 16;
+}
+
+MatrixProduct::Rows MatrixProduct::rows_of(int thread, int threads) const {
+  const int first = blocks() * thread / threads * tile_rows_;
+  return {first, std::min(blocks() * (thread + 1) / threads * tile_rows_, size_.rows) - first};
+}
+
+void MatrixProduct::pack(float* packed, int thread, int threads) const {
+  const Rows rows = rows_of(thread, threads);
+  for (int row = rows.first; row < rows.first + rows.count; row += tile_rows_) {
+    FLOWSMITH_DISPATCH(pack_left_impl)(packed + std::size_t(row) * size_.depth, left_, size_, tile_rows_, row);
+  }
+}
+
+void MatrixProduct::compute(const float* packed, int thread, int threads) const {
+  if (size_.rows == 0 || size_.columns == 0) return;
+  const ProductTask task{to_, right_, size_, bias_, activation_};
+  const ProductShare all =
+      split_by_rows(threads) ? ProductShare{blocks() * thread / threads, blocks() * (thread + 1) / threads, 0, vectors_}
+                             : share_of(thread, threads, blocks(), vectors_);
+  const int chunk = kChunkRows / tile_rows_;
+  for (int block = all.first_block; block < all.end_block; block += chunk) {
+    ProductShare share = all;
+    share.first_block = block;
+    share.end_block = std::min(block + chunk, all.end_block);
+    FLOWSMITH_DISPATCH(product_share_impl)(task, share, packed);
   }
 }
 

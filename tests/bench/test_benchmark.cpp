@@ -37,6 +37,27 @@ TEST_CASE("operations of the models are those of their convolutions") {
   CHECK(forward_flops(simple, true) - forward_flops(old, true) == 2.0 * 784 * 8 * 3 * 9 * 32 * 32);
 }
 
+TEST_CASE("operations of the papers' models are those of their convolutions and fully connected layers") {
+  const auto conv = [](int side, int kernel, int c_in, int c_out) {
+    return 2.0 * side * side * kernel * kernel * c_in * c_out;
+  };
+  // Two networks 2-256-256-2 in each of eight couplings.
+  CHECK(forward_flops(Flow(FlowConfig::named("moons")), true) == 8 * 2 * 2.0 * (2 * 256 + 256 * 256 + 256 * 2));
+  CHECK(forward_flops(Flow(FlowConfig::named("nice")), true) == 4 * 2.0 * (784 * 1000 + 4 * 1000 * 1000 + 1000 * 784));
+  const auto resnet = [&](int side, int channels, int hidden) {
+    return conv(side, 3, channels, hidden) + 4 * conv(side, 3, hidden, hidden) + conv(side, 1, hidden, 2 * channels);
+  };
+  CHECK(forward_flops(Flow(FlowConfig::named("realnvp")), true) ==
+        3 * (resnet(28, 1, 32) + resnet(14, 4, 48) + resnet(14, 2, 48) + resnet(7, 8, 64)) + 4 * resnet(7, 4, 64));
+  // Of a step the network; between the scales the learned prior, which sees two channels and gives two numbers for each
+  // of the other two.
+  const auto step = [&](int side, int channels) {
+    return conv(side, 3, channels, 64) + conv(side, 1, 64, 64) + conv(side, 3, 64, 2 * channels);
+  };
+  const double prior = conv(14, 3, 4, 8);
+  CHECK(forward_flops(Flow(FlowConfig::named("glow")), true) == 16 * (step(14, 4) + step(7, 8)) + prior);
+}
+
 TEST_CASE("benchmarks have names of their own, the batch asked for, and operations per call") {
   BenchmarkOptions options;
   options.batch = 6;
@@ -48,14 +69,15 @@ TEST_CASE("benchmarks have names of their own, the batch asked for, and operatio
     CHECK(names.insert(b.full_name()).second);
     CHECK(b.batch == (b.name == "score" || b.name == "sample" ? 5 : 6));
     CHECK((b.flops > 0) == (b.name.find("conv") != std::string::npos || b.name.find("gated") != std::string::npos ||
-                            b.name == "train_step" || b.name == "score" || b.name == "sample"));
+                            b.name.find("dense") != std::string::npos || b.name == "train_step" || b.name == "score" ||
+                            b.name == "sample"));
     const bool whole_model = b.group == b.model;
     CHECK(whole_model == (b.name == "train_step" || b.name == "score" || b.name == "sample"));
     CHECK((b.bytes > 0) == !whole_model);
   }
   options.recompute = true;
   const std::vector<Benchmark> more = list_benchmarks(options);
-  CHECK(more.size() == list.size() + 3);
+  CHECK(more.size() == list.size() + std::size(kTutorialModels) + std::size(kPaperModels));
   CHECK(select_benchmarks(more, "train_step_recompute/simple").front().flops == 4 * 6 * 2 * 432918528.0);
   const double block = 2.0 * 784 * (9 * 64 * 32 + 64 * 64);
   CHECK(select_benchmarks(list, "gated_block_forward/28x28x32").front().flops == 6 * block);
@@ -119,7 +141,8 @@ TEST_CASE("what cuDNN computes stands behind its twin, and is left out where the
     CHECK(list[i].flops > 0);
   }
   CHECK(list.size() == ours + count);
-  CHECK(count == 3 + 4 * (2 + 3 * 3));  // train_step of three models; at four sizes the block and three convolutions
+  // train_step of five models; at four sizes the block and three convolutions, at five one of the papers' models.
+  CHECK(count == 5 + 4 * (2 + 3 * 3) + 5 * 3);
   keep_possible(list);
   CHECK(list.size() == ours);
 }
@@ -129,7 +152,8 @@ TEST_CASE("the benchmarks of a group stand together") {
   for (const Benchmark& b : list_benchmarks({})) {
     if (groups.empty() || groups.back() != b.group) groups.push_back(b.group);
   }
-  CHECK(groups == std::vector<std::string>{"simple", "vardeq", "multiscale", "kernels"});
+  CHECK(groups ==
+        std::vector<std::string>{"simple", "vardeq", "multiscale", "moons", "nice", "realnvp", "glow", "kernels"});
 }
 
 TEST_CASE("a filter is a regular expression searched in name/model") {
@@ -200,7 +224,7 @@ TEST_CASE("every benchmark runs") {
   options.device.threads = 2;
   options.batch = options.inference_batch = 1;
   // The smallest of the models and of the sizes of each kernel.
-  const auto selected = select_benchmarks(list_benchmarks(options), "/(multiscale|7x7.*|28x28x1|14x14x4)$");
+  const auto selected = select_benchmarks(list_benchmarks(options), "/(multiscale|moons|7x7.*|28x28x1|14x14x4|2x256)$");
   std::set<std::string> all, chosen;
   for (const Benchmark& b : list_benchmarks(options)) all.insert(b.name);
   for (const Benchmark& b : selected) chosen.insert(b.name);

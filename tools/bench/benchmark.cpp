@@ -22,29 +22,32 @@ constexpr double kShortest = 0.02;  ///< seconds that a measurement takes at lea
 constexpr int kMostRuns = 1000;
 constexpr std::size_t kLongestFilter = 1000;
 
-/// Images of noise, and their numbers. The time of a call does not depend on what they show.
-struct Images {
+/// Examples of noise: pixels, and numbers from -1 to 1 for flows that take these. The time of a call does not depend on
+/// what they show.
+struct Examples {
   std::vector<std::uint8_t> pixels;
+  std::vector<double> values;
   std::vector<std::uint32_t> index;
 
-  Images(int n, std::size_t image_size) : pixels(n * image_size), index(n) {
+  Examples(int n, std::size_t size) : pixels(n * size), values(n * size), index(n) {
     std::iota(index.begin(), index.end(), 0u);
     std::vector<float> u(pixels.size());
     const NoiseStream stream{1};
-    uniform_noise(u.data(), index.data(), &stream, n, image_size, Cpu{});
+    uniform_noise(u.data(), index.data(), &stream, n, size, Cpu{});
     std::transform(u.begin(), u.end(), pixels.begin(), [](float value) { return std::uint8_t(256 * value); });
+    std::transform(u.begin(), u.end(), values.begin(), [](float value) { return 2.0 * value - 1; });
   }
-  Batch batch() const { return {pixels.data(), index.data(), int(index.size())}; }
+  Batch batch() const { return {pixels.data(), index.data(), int(index.size()), values.data()}; }
 };
 
 /// What the calls of a model benchmark own.
 struct ModelState {
   Flow flow;
   TrainingStep step;
-  Images images;
+  Examples examples;
 
   ModelState(const FlowConfig& config, Device device, int n, bool recompute)
-      : flow(config, device), step(flow, recompute), images(n, flow.dims()) {
+      : flow(config, device), step(flow, recompute), examples(n, flow.dims()) {
     flow.initialize(1);
     flow.set_inference_batch(n);
   }
@@ -71,9 +74,9 @@ Benchmark training_benchmark(const std::string& name, const FlowConfig& config, 
         // As in training: a GPU always has the next step, and the batch after that one is on its way.
         const auto launch = [&] {
           s.step.launch({}, 1.0);
-          s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+          s.step.stage(s.examples.batch(), {{1, NoisePurpose::kTraining, 0}});
         };
-        if (s.step.adam().step_count() == 0) s.step.stage(s.images.batch(), {{1, NoisePurpose::kTraining, 0}});
+        if (s.step.adam().step_count() == 0) s.step.stage(s.examples.batch(), {{1, NoisePurpose::kTraining, 0}});
         if (s.step.under_way() == 0) launch();
         if (!is_host(s.flow.device())) launch();
         s.step.finish();
@@ -81,7 +84,17 @@ Benchmark training_benchmark(const std::string& name, const FlowConfig& config, 
       [](const ModelState& s) { return s.step.graph_nodes(); });
 }
 
-void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, const FlowConfig& config) {
+bool has_convolutions(const FlowConfig& config) {
+  const Flow flow(config);
+  for (int i = 0; i < flow.parameters().count(); ++i) {
+    if (flow.parameters()[i].layout == ParameterLayout::kConvWeight) return true;
+  }
+  return false;
+}
+
+/// `grows`: whether there is a sense in twice its couplings and side.
+void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& options, const FlowConfig& config,
+                          bool grows) {
   /// make(name, device), and its twin in fp32.
   const auto add = [&](const std::string& name, const auto& make) {
     list.push_back(make(name, options.device));
@@ -93,9 +106,11 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
   };
   const auto step = training(config, options.batch, false);
   add("train_step", step);
-  if (options.cudnn) list.push_back(step(std::string("train_step") + kCudnnSuffix, by_cudnn(options.device)));
+  if (options.cudnn && has_convolutions(config)) {
+    list.push_back(step(std::string("train_step") + kCudnnSuffix, by_cudnn(options.device)));
+  }
   if (options.recompute) add(kRecompute, training(config, options.batch, true));
-  if (options.growth) {
+  if (options.growth && grows) {
     const FlowConfig deeper = config.with_couplings(2 * config.couplings());
     const MapShape shape = config.data_shape();
     const FlowConfig larger = config.with_shape(2 * shape.h, 2 * shape.w, shape.c);
@@ -112,14 +127,17 @@ void add_model_benchmarks(std::vector<Benchmark>& list, const BenchmarkOptions& 
     return model_benchmark(
         name, config, device, options.inference_batch, scoring_flops, false,
         [](ModelState& s) {
-          s.flow.log_prob(s.images.batch(), {{1, NoisePurpose::kScoring, 0}});
+          s.flow.log_prob(s.examples.batch(), {{1, NoisePurpose::kScoring, 0}});
         },
         [](const ModelState& s) { return s.flow.scoring_graph_nodes(); });
   });
   add("sample", [&](const std::string& name, Device device) {
     return model_benchmark(
         name, config, device, options.inference_batch, sampling_flops, false,
-        [](ModelState& s) { s.flow.sample({.count = s.images.batch().n}); },
+        [](ModelState& s) {
+          const SampleOptions count{.count = s.examples.batch().n};
+          s.flow.takes_images() ? void(s.flow.sample(count)) : void(s.flow.sample_numbers(count));
+        },
         [](const ModelState& s) { return s.flow.decoding_graph_nodes(); });
   });
 }
@@ -176,7 +194,9 @@ double forward_flops(const Flow& flow, bool with_dequantization) {
     if (layer.name == "flows.0" && !with_dequantization) continue;
     for (int i = 0; i < parameters.count(); ++i) {
       const Parameter& p = parameters[i];
-      if (p.layout != ParameterLayout::kConvWeight || !p.name.starts_with(layer.name + ".")) continue;
+      if (!p.name.starts_with(layer.name + ".")) continue;
+      if (p.layout == ParameterLayout::kLinearWeight) flops += 2.0 * double(p.file_shape[0] * p.file_shape[1]);
+      if (p.layout != ParameterLayout::kConvWeight) continue;
       flops +=
           ConvShape{1, layer.output.h, layer.output.w, int(p.file_shape[1]), int(p.file_shape[0]), int(p.file_shape[2])}
               .flops();
@@ -189,8 +209,9 @@ std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options) {
   require(options.batch > 0 && options.inference_batch > 0, "--batch must be 1 or more");
   std::vector<Benchmark> list;
   for (const char* const model : kTutorialModels) {
-    add_model_benchmarks(list, options, tutorial_config(model, options.edition));
+    add_model_benchmarks(list, options, tutorial_config(model, options.edition), true);
   }
+  for (const char* const model : kPaperModels) add_model_benchmarks(list, options, FlowConfig::named(model), false);
   add_kernel_benchmarks(list, options);
   return list;
 }

@@ -25,6 +25,7 @@ inline constexpr const char* kFp32Suffix = "_fp32";
 inline constexpr const char* kOneThreadSuffix = "_1_thread";
 
 inline constexpr const char* kTutorialModels[] = {"simple", "vardeq", "multiscale"};
+inline constexpr const char* kPaperModels[] = {"moons", "nice", "realnvp", "glow"};
 
 struct BenchmarkOptions {
   std::string edition = "2024";  ///< of the tutorial: "2024" or "2022"
@@ -51,8 +52,9 @@ struct Benchmark {
   std::string group;  ///< measured together
   Device device;
   int batch = 0;
-  /// Operations of one call: a multiply-add of a convolution counts two, everything else nothing. 0 without
-  /// convolutions: there the time goes into memory and exponentials, and a share of the peak would say nothing.
+  /// Operations of one call: a multiply-add of a network's convolution or fully connected layer counts two, everything
+  /// else nothing. 0 without them: there the time goes into memory and exponentials, and a share of the peak would say
+  /// nothing.
   double flops = 0;
   /// What a perfect kernel would move: every input read once, every output written once. 0 for whole models.
   double bytes = 0;
@@ -66,15 +68,15 @@ Device by_cudnn(Device device);
 Device in_fp32(Device device);
 Device on_one_thread(Device device);
 
-/// Convolution operations of the forward pass of one image; without the dequantization those of sampling, which does
-/// not run the couplings of variational dequantization.
+/// Operations of the networks in the forward pass of one example; without the dequantization those of sampling, which
+/// does not run the couplings of variational dequantization.
 double forward_flops(const Flow& flow, bool with_dequantization);
 
-/// train_step, score and sample of every model, then the kernels. With options.recompute train_step_recompute too. With
-/// options.growth train_step_2x_batch, _2x_couplings and _2x_side (images twice as high and wide), which reach the
-/// GFLOP/s of train_step if time grows as the work does, and on the host train_step_1_thread. With options.cudnn what
-/// has convolutions in it is followed by the same computed by cuDNN, except scoring and sampling; with options.fp32 by
-/// the same in fp32.
+/// train_step, score and sample of the tutorial's models and of those of the papers, then the kernels. With
+/// options.recompute train_step_recompute too. With options.growth, of the tutorial's models, train_step_2x_batch,
+/// _2x_couplings and _2x_side (images twice as high and wide), which reach the GFLOP/s of train_step if time grows as
+/// the work does, and on the host train_step_1_thread. With options.cudnn what has convolutions in it is followed by
+/// the same computed by cuDNN, except scoring and sampling; with options.fp32 by the same in fp32.
 std::vector<Benchmark> list_benchmarks(const BenchmarkOptions& options);
 
 /// Takes what cuDNN would compute out of a list unless its libraries can be had.

@@ -7,6 +7,10 @@
 #include "engine/dispatch.h"
 #include "engine/replay.h"
 #include "kernels/affine_coupling.h"
+#include "kernels/batch_norm.h"
+#include "kernels/channel_affine.h"
+#include "kernels/channel_matmul.h"
+#include "kernels/dense.h"
 #include "kernels/dequantization.h"
 #include "kernels/gated_block.h"
 #include "kernels/noise.h"
@@ -209,6 +213,101 @@ void add_coupling(KernelList& list, MapShape s, MaskKind kind) {
   });
 }
 
+/// A hidden layer of an MLP.
+void add_dense(KernelList& list, DenseShape s) {
+  const std::string model = std::to_string(s.in) + "x" + std::to_string(s.out);
+  const double x = double(s.x_size()), y = double(s.y_size()), weights = double(s.weight_size() + s.out);
+  const double flops = 2.0 * s.n * double(s.weight_size());
+  constexpr Activation kActivation = Activation::kRelu;
+  list.add("dense_forward", model, {flops, x + y + weights}, [=](Memory& memory, auto stream) {
+    const float* const in = memory.normal(s.x_size());
+    const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+    const float* const bias = memory.normal(s.out);
+    float* const out = memory.zeros<float>(s.y_size());
+    return [=] { dense_forward(out, in, weight, bias, kActivation, s, stream); };
+  });
+  // In: dy, y, x. Out: dx.
+  list.add("dense_backward", model, {2 * flops, 2 * x + 2 * y + 2 * weights}, [=](Memory& memory, auto stream) {
+    const float* const in = memory.normal(s.x_size());
+    const float* const weight = memory.normal(s.weight_size(), kWeightScale);
+    const float* const out = memory.normal(s.y_size());
+    const float* const dout = memory.normal(s.y_size());
+    const Grad<float> din{memory.zeros<float>(s.x_size())}, dweight{memory.zeros<float>(s.weight_size())};
+    const Grad<float> dbias{memory.zeros<float>(s.out)};
+    return [=] { dense_backward(din, dweight, dbias, dout, out, in, weight, kActivation, s, stream); };
+  });
+}
+
+/// As it stands in a network: statistics of the batch, gamma and beta.
+void add_batch_norm(KernelList& list, MapShape s) {
+  const double map = double(s.size());
+  // The statistics read x before it is normalised.
+  list.add("batch_norm_forward", map_name(s), {0, 3 * map}, [=](Memory& memory, auto stream) {
+    const float* const x = memory.normal(s.size());
+    const float* const gamma = memory.normal(s.c);
+    const float* const beta = memory.normal(s.c);
+    double* const mean = memory.zeros<double>(s.c);
+    double* const var = memory.zeros<double>(s.c);
+    float* const y = memory.zeros<float>(s.size());
+    return [=] {
+      batch_moments(mean, var, x, s, stream);
+      batch_norm_forward(y, static_cast<double*>(nullptr), x, mean, var, gamma, beta, kBatchNormEps, s, stream);
+    };
+  });
+  // The two sums read dy and x before dx is made of both.
+  list.add("batch_norm_backward", map_name(s), {0, 5 * map}, [=](Memory& memory, auto stream) {
+    const float* const x = memory.normal(s.size());
+    const float* const dy = memory.normal(s.size());
+    const float* const gamma = memory.normal(s.c);
+    const double* const mean = memory.zeros<double>(s.c);
+    const double* const var = memory.copy(std::vector<double>(s.c, 1.0));
+    const Grad<float> dx{memory.zeros<float>(s.size())};
+    const Grad<float> dgamma{memory.zeros<float>(s.c)}, dbeta{memory.zeros<float>(s.c)};
+    return [=] {
+      batch_norm_backward(dx, dgamma, dbeta, dy, static_cast<const double*>(nullptr), x, mean, var, gamma,
+                          kBatchNormEps, NormStatistics::kOfBatch, s, stream);
+    };
+  });
+}
+
+/// Actnorm and the invertible 1x1 convolution of a Glow step.
+void add_glow_step(KernelList& list, MapShape s) {
+  const double map = double(s.size());
+  list.add("actnorm_forward", map_name(s), {0, 2 * map}, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const log_scale = memory.normal(s.c);
+    const float* const bias = memory.normal(s.c);
+    double* const logdet = memory.zeros<double>(s.n);
+    float* const z_out = memory.zeros<float>(s.size());
+    return [=] { channel_affine_forward(z_out, logdet, z, log_scale, bias, 1.0, s, stream); };
+  });
+  // In: dz, z. Out: dz.
+  list.add("actnorm_backward", map_name(s), {0, 3 * map}, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const dz_out = memory.normal(s.size());
+    const float* const log_scale = memory.normal(s.c);
+    const float* const bias = memory.normal(s.c);
+    const double* const dlogdet = memory.zeros<double>(s.n);
+    const Grad<float> dz{memory.zeros<float>(s.size())};
+    const Grad<float> dlog_scale{memory.zeros<float>(s.c)}, dbias{memory.zeros<float>(s.c)};
+    return [=] { channel_affine_backward(dz, dlog_scale, dbias, dz_out, dlogdet, z, log_scale, bias, 1.0, s, stream); };
+  });
+  const std::size_t matrix_size = std::size_t(s.c) * s.c;
+  list.add("channel_matmul_forward", map_name(s), {0, 2 * map}, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const matrix = memory.normal(matrix_size);
+    float* const z_out = memory.zeros<float>(s.size());
+    return [=] { channel_matmul_forward(z_out, z, matrix, s, stream); };
+  });
+  list.add("channel_matmul_backward", map_name(s), {0, 3 * map}, [=](Memory& memory, auto stream) {
+    const float* const z = memory.normal(s.size());
+    const float* const dz_out = memory.normal(s.size());
+    const float* const matrix = memory.normal(matrix_size);
+    const Grad<float> dz{memory.zeros<float>(s.size())}, dmatrix{memory.zeros<float>(matrix_size)};
+    return [=] { channel_matmul_backward(dz, dmatrix, dz_out, z, matrix, s, stream); };
+  });
+}
+
 void add_path(KernelList& list) {
   const MapShape image{list.batch(), 28, 28, 1};
   const double size = double(image.size());
@@ -293,6 +392,19 @@ void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOp
     const GatedBlockShape block{map.n, map.h, map.w, map.c, concat_elu};
     add_conv(list, "conv3x3_hidden", map_name(map), block.conv3());
   }
+  // Where the step of RealNVP and of Glow spends its time, and the hidden layers of the moons and of NICE.
+  for (const MapShape map : {MapShape{n, 28, 28, 32}, MapShape{n, 14, 14, 48}, MapShape{n, 7, 7, 64}}) {
+    add_conv(list, "conv3x3_plain", map_name(map), {map.n, map.h, map.w, map.c, map.c, 3, false, {}, {}});
+    add_batch_norm(list, map);
+  }
+  for (const MapShape map : {MapShape{n, 14, 14, 64}, MapShape{n, 7, 7, 64}}) {
+    add_conv(list, "conv1x1", map_name(map), {map.n, map.h, map.w, map.c, map.c, 1, false, {}, {}});
+  }
+  for (const MapShape map : {MapShape{n, 14, 14, 4}, MapShape{n, 7, 7, 8}}) add_glow_step(list, map);
+  add_dense(list, {n, 2, 256});
+  add_dense(list, {n, 256, 2});
+  add_dense(list, {n, 256, 256});
+  add_dense(list, {n, 1000, 1000});
   add_path(list);
   add_adam(list);
 }
