@@ -9,6 +9,7 @@
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/weight_gradient.h"
+#include "kernels/cpu/winograd.h"
 
 namespace flowsmith {
 namespace {
@@ -19,6 +20,12 @@ cpu::PixelSubset pixels_of(const ConvMask& mask, bool value) {
   return {2, mask_value(mask.mask, 0, 0, 0, {}) == value ? 0 : 1};
 }
 
+/// Whether Winograd's algorithm computes it and its gradients: between many channels, all of which are wanted.
+bool by_winograd(const ConvShape& s) {
+  return s.kernel == 3 && s.x_mask.channels == 0 && s.y_mask.channels == 0 && cpu::winograd_fits(s.h, s.w, s.c_in) &&
+         cpu::winograd_fits(s.h, s.w, s.c_out);
+}
+
 }  // namespace
 
 void conv_forward(float* y, const float* x, const float* weight, const float* bias, ConvShape shape, Cpu stream) {
@@ -27,7 +34,7 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
     return cpu::bf16::conv_forward(y, x, weight, bias, shape, cpu::bf16::tiles_of(stream));
   }
   static thread_local cpu::Scratch weights;
-  const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false);
+  const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false, by_winograd(shape));
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, bias, plan, cpu::WeightUse::kForward);
   const int border = shape.kernel / 2;
@@ -52,7 +59,8 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
     return cpu::bf16::conv_backward_data(dx, dy, x, weight, shape, cpu::bf16::tiles_of(stream));
   }
   static thread_local cpu::Scratch weights;
-  const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_out, shape.c_in, shape.concat_elu);
+  const cpu::ConvPlan plan =
+      cpu::plan_conv(shape.kernel, shape.c_out, shape.c_in, shape.concat_elu, by_winograd(shape));
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, nullptr, plan, cpu::WeightUse::kBackwardData);
   const int border = shape.kernel / 2;
@@ -86,7 +94,8 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
     return cpu::bf16::conv_backward_weights(dweight, dbias, dy, x, shape, cpu::bf16::tiles_of(stream));
   }
   static thread_local cpu::Scratch sums;
-  const cpu::WeightGradientPlan plan = cpu::plan_weight_gradient(shape.kernel, shape.c_in, shape.c_out);
+  const cpu::WeightGradientPlan plan =
+      cpu::plan_weight_gradient(shape.kernel, shape.c_in, shape.c_out, by_winograd(shape));
   const int groups = cpu::image_groups(shape.n);
   float* partials = sums.reserve(groups * plan.size());
   const int border = shape.kernel / 2;
