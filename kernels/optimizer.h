@@ -29,6 +29,8 @@ struct AdamInputs {
 /// One step:  g = grad * min(1, max_norm / (sqrt(*grad_squared_norm) + 1e-6))
 ///   m = beta1*m + (1-beta1)*g;   v = beta2*v + (1-beta2)*g^2
 ///   param -= lr/(1-beta1^step) * m / (sqrt(v/(1-beta2^step)) + eps)
+/// Moments smaller than the smallest normal number become 0. Those of a unit that is off for good fade by beta in each
+/// step, and a CPU takes a hundred times as long for numbers below that.
 /// *steps_taken, 0 in the beginning, becomes the step's number. Nothing is written if *loss or *grad_squared_norm is
 /// not finite, or if the step before this one has not been taken: the host may put a step on its way before it knows
 /// how the last one went. All spans have `size` elements.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/optimizer.h"
 
@@ -36,11 +37,18 @@ FLOWSMITH_HD inline AdamRates adam_rates(const AdamOptions& options, std::int64_
           1 - std::pow(options.beta2, double(step))};
 }
 
+/// x, or 0 if it is smaller than the smallest normal number.
+template <class T>
+FLOWSMITH_HD inline T without_subnormals(T x) {
+  constexpr T kSmallest = std::numeric_limits<T>::min();
+  return x < kSmallest && x > -kSmallest ? T(0) : x;
+}
+
 /// One parameter; `g` is its gradient, scaled.
 template <class T>
 FLOWSMITH_HD inline void adam_update(T& param, T& m, T& v, double g, const AdamRates& rates) {
-  m = T(rates.beta1 * m + (1 - rates.beta1) * g);
-  v = T(rates.beta2 * v + (1 - rates.beta2) * g * g);
+  m = without_subnormals(T(rates.beta1 * m + (1 - rates.beta1) * g));
+  v = without_subnormals(T(rates.beta2 * v + (1 - rates.beta2) * g * g));
   param -= T(rates.rate * m / (std::sqrt(v / rates.v_correction) + rates.eps));
 }
 

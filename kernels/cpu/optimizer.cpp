@@ -55,8 +55,8 @@ void adam_step(float* __restrict param, float* __restrict m, float* __restrict v
 #pragma omp parallel for simd schedule(static) if (parallel : worth_threads(size))
   for (std::size_t i = 0; i < size; ++i) {
     const float g = grad[i] * scale;
-    m[i] = beta1 * m[i] + keep1 * g;
-    v[i] = beta2 * v[i] + keep2 * g * g;
+    m[i] = without_subnormals(beta1 * m[i] + keep1 * g);
+    v[i] = without_subnormals(beta2 * v[i] + keep2 * g * g);
     param[i] -= rate * m[i] / (std::sqrt(v[i]) * root + eps);
   }
 }

@@ -1,4 +1,6 @@
 // Adam against hand-computed steps and a PyTorch run; the gradient norm and its clipping.
+#include <limits>
+
 #include "kernels/optimizer.h"
 #include "kernels/optimizer_math.h"
 #include "tests/support/kernel_testing.h"
@@ -114,6 +116,20 @@ TEST_CASE("Adam takes no step that is not finite, nor one whose predecessor was 
   };
   run(Reference{});
   run(Cpu{});
+}
+
+TEST_CASE("moments of a parameter without gradient fade to zero, not into subnormal numbers") {
+  constexpr float kSmallest = std::numeric_limits<float>::min();
+  const auto check = [&](auto backend) {
+    State<float> state{{1, 1}, {1.05f * kSmallest, -1.05f * kSmallest}, {1.0005f * kSmallest, 4 * kSmallest}};
+    state.step({0, 0}, 0, 0, {{}, 1, 0}, backend);
+    CHECK(state.m == std::vector<float>{0, 0});
+    CHECK(state.v[0] == 0);
+    CHECK(state.v[1] > 3 * kSmallest);
+    CHECK(state.param == std::vector<float>{1, 1});
+  };
+  check(Reference{});
+  check(Cpu{});
 }
 
 TEST_CASE("cpu optimizer agrees with the reference") {
