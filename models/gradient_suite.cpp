@@ -94,7 +94,7 @@ FlowConfig small_config(const std::string& name) {
   if (name == "nice") return config.with_shape(3, 5, 1).with("layers.0.conditioner.hidden", "[7, 6]");
   if (name == "glow") {
     FlowConfig small = config.with_shape(4, 4, 1);
-    for (const std::string level : {"layers.1.", "layers.4."}) {
+    for (const std::string level : {"layers.0.layers.1.", "layers.2."}) {
       small = small.with(level + "repeat", "2").with(level + "layers.2.conditioner.hidden", "5");
     }
     return small;

@@ -21,8 +21,8 @@ std::vector<FlowConfig> all_configs() {
   configs.push_back(small_config("realnvp").with_shape(8, 8, 3).with("data.levels", "32").with("base", "mixture"));
   configs.push_back(
       small_config("glow")
-          .with("layers.1.layers.1.form", "plain")
-          .with("layers.1.layers.0.factor", "3")
+          .with("layers.0.layers.1.layers.1.form", "plain")
+          .with("layers.0.layers.1.layers.0.factor", "3")
           .with("dequantization",
                 R"({"type": "variational", "layers": ["actnorm", {"type": "invertible_conv", "form": "plain"},
         {"type": "coupling", "repeat": 2, "alternate": true, "conditioner": {"type": "glow_cnn", "hidden": 5}}, 
@@ -224,6 +224,11 @@ TEST_CASE("the named models have the parameters and shapes of their papers") {
     for (const Flow::LayerInfo& layer : flow.layers()) sum += layer.parameters;
     CHECK(sum == expected.parameters);
   }
+  // Images padded to 32 pixels can be halved three times.
+  const Flow three(FlowConfig::named("glow").with("layers.0.repeat", "2").with_shape(32, 32, 1));
+  CHECK(three.parameters().element_count() ==
+        16 * (glow(4, 64) + glow(8, 64) + glow(16, 64)) + glow_prior + (9 * 8 * 16 + 2 * 16) + 2 * 256);
+  CHECK(latents_of(three) == "16x16x2 8x8x4 4x4x16");
 }
 
 }  // namespace flowsmith::testing

@@ -338,7 +338,7 @@ TEST_CASE("weights and states of every named model survive a file bit for bit", 
 
 TEST_CASE("weights that are no bijection are refused, and the layer is named", "[weights]") {
   const FlowConfig plu = small_config("glow");
-  const FlowConfig plain = plu.with("layers.1.layers.1.form", "plain");
+  const FlowConfig plain = plu.with("layers.0.layers.1.layers.1.form", "plain");
   const FlowConfig inside = plu.with("dequantization", R"({"type": "variational", "layers": ["actnorm",
       {"type": "invertible_conv", "form": "plain"}]})");
   const FlowConfig norm = small_config("realnvp");

@@ -62,7 +62,7 @@ TEST_CASE("info lists the models, and its JSON is where one's own begins", "[cli
     place.dir().write("own.json", json);
     CHECK(place.output_of("info", {"--config", "own.json", "--json"}) == json);
   }
-  const std::string layers = place.output_of("info", {"--model", "glow", "--set", "layers.1.repeat=2"});
+  const std::string layers = place.output_of("info", {"--model", "glow", "--set", "layers.2.repeat=2"});
   CHECK_THAT(layers, Contains("condition number 1\n") || Contains("condition number 1 "));
 }
 
@@ -229,10 +229,10 @@ TEST_CASE("glow learns colour images from a folder, and gives them back", "[cli]
   const Workplace place;
   write_pngs(place, "colours", 40, 8);
   const std::string text = place.output_of("train", {"--model",      "glow",
-                                                     "--set",        "layers.1.repeat=2",
-                                                     "--set",        "layers.4.repeat=1",
-                                                     "--set",        "layers.1.layers.2.conditioner.hidden=8",
-                                                     "--set",        "layers.4.layers.2.conditioner.hidden=8",
+                                                     "--set",        "layers.0.layers.1.repeat=2",
+                                                     "--set",        "layers.2.repeat=1",
+                                                     "--set",        "layers.0.layers.1.layers.2.conditioner.hidden=8",
+                                                     "--set",        "layers.2.layers.2.conditioner.hidden=8",
                                                      "--data",       "colours",
                                                      "--epochs",     "2",
                                                      "--batch-size", "8",
