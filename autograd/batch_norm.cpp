@@ -1,5 +1,6 @@
 #include "kernels/batch_norm.h"
 
+#include "autograd/activation.h"
 #include "autograd/ops.h"
 
 namespace flowsmith {
@@ -10,15 +11,15 @@ struct BatchNormNode {
   const double *mean, *var;
   double eps;
   NormStatistics statistics;
+  Activation activation;
 
   void backward(Tape& tape) const {
-    const Tensor in = tape.value(x);
+    const Tensor in = tape.value(x), dy = finished_grad_before(tape, y, activation);
     const double* const dlogdet = logdet ? tape.finished_grad(logdet).data<double>() : nullptr;
     dispatch_path(tape.device(), in.dtype(), [&](auto stream, auto zero) {
       using T = decltype(zero);
-      batch_norm_backward(tape.grad<T>(x), tape.grad<T>(gamma), tape.grad<T>(beta), tape.finished_grad(y).data<T>(),
-                          dlogdet, in.data<T>(), mean, var, tape.data_or_null<T>(gamma), eps, statistics, in.map(),
-                          stream);
+      batch_norm_backward(tape.grad<T>(x), tape.grad<T>(gamma), tape.grad<T>(beta), dy.data<T>(), dlogdet, in.data<T>(),
+                          mean, var, tape.data_or_null<T>(gamma), eps, statistics, in.map(), stream);
     });
   }
 };
@@ -38,7 +39,7 @@ MapShape checked_shape(const Tape& tape, Var x, Var logdet, const ChannelMoments
 }
 
 Var normalise(Tape& tape, Var x, Var gamma, Var beta, Var logdet, const ChannelMoments& moments, double eps,
-              NormStatistics statistics) {
+              NormStatistics statistics, Activation activation) {
   const Tensor in = tape.value(x);
   const MapShape map = checked_shape(tape, x, logdet, moments, eps);
   require(bool(gamma) == bool(beta), "batch norm takes gamma and beta together, or neither");
@@ -59,20 +60,23 @@ Var normalise(Tape& tape, Var x, Var gamma, Var beta, Var logdet, const ChannelM
     batch_norm_forward(tape.value(y).data<T>(), tape.data_or_null<double>(logdet), in.data<T>(), mean, var,
                        tape.data_or_null<T>(gamma), tape.data_or_null<T>(beta), eps, map, stream);
   });
+  activate(tape, y, activation);
   if (tape.recording() && needs_grad) {
-    tape.record(BatchNormNode{y, x, gamma, beta, logdet, mean, var, eps, statistics});
+    tape.record(BatchNormNode{y, x, gamma, beta, logdet, mean, var, eps, statistics, activation});
   }
   return y;
 }
 
 }  // namespace
 
-Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments batch, double eps) {
-  return normalise(tape, x, gamma, beta, logdet, batch, eps, NormStatistics::kOfBatch);
+Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments batch, double eps,
+               Activation activation) {
+  return normalise(tape, x, gamma, beta, logdet, batch, eps, NormStatistics::kOfBatch, activation);
 }
 
-Var batch_norm_fixed(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments fixed, double eps) {
-  return normalise(tape, x, gamma, beta, logdet, fixed, eps, NormStatistics::kFixed);
+Var batch_norm_fixed(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments fixed, double eps,
+                     Activation activation) {
+  return normalise(tape, x, gamma, beta, logdet, fixed, eps, NormStatistics::kFixed, activation);
 }
 
 void batch_norm_inverse(Tape& tape, Var y, Var logdet, ChannelMoments fixed, double eps) {

@@ -1,3 +1,4 @@
+#include "autograd/activation.h"
 #include "autograd/ops.h"
 
 namespace flowsmith {
@@ -5,10 +6,11 @@ namespace {
 
 struct ConvNode {
   Var y, x, weight, bias;
+  Activation activation;
   ConvShape shape;
 
   void backward(Tape& tape) const {
-    const Tensor dy = tape.finished_grad(y);
+    const Tensor dy = finished_grad_before(tape, y, activation);
     dispatch_network(tape.device(), dy.dtype(), [&](auto stream, auto zero) {
       using T = decltype(zero);
       const T* const in = tape.value(x).data<T>();
@@ -22,7 +24,8 @@ struct ConvNode {
 
 }  // namespace
 
-Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask, ConvMask y_mask) {
+Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask, ConvMask y_mask,
+         Activation activation) {
   const MapShape in = tape.value(x).map();
   const DType dtype = tape.value(x).dtype();
   const Shape w = tape.value(weight).shape();
@@ -38,7 +41,8 @@ Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_ma
     conv_forward(tape.value(y).data<T>(), tape.value(x).data<T>(), tape.value(weight).data<T>(),
                  tape.value(bias).data<T>(), shape, stream);
   });
-  if (tape.needs_grad(y)) tape.record(ConvNode{y, x, weight, bias, shape});
+  activate(tape, y, activation);
+  if (tape.needs_grad(y)) tape.record(ConvNode{y, x, weight, bias, activation, shape});
   return y;
 }
 

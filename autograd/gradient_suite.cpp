@@ -306,9 +306,6 @@ void add_dense(std::vector<OpExample>& examples, RandomInputs& random) {
            {random.normal("x", map), random.normal("weight", Shape{in, out}, 1 / std::sqrt(double(in))),
             random.normal("bias", Shape{out})},
            [=](Tape& tape, Inputs vars) -> Results { return {dense(tape, vars[0], vars[1], vars[2], act, output)}; }});
-      examples.push_back({with_shape("activation " + activation_text(act), map),
-                          {random.normal("x", map)},
-                          [=](Tape& tape, Inputs vars) -> Results { return {activation(tape, vars[0], act)}; }});
     }
   }
 }
@@ -442,6 +439,34 @@ void add_likelihood(std::vector<OpExample>& examples, RandomInputs& random) {
   }
 }
 
+void add_activated(std::vector<OpExample>& examples, RandomInputs& random) {
+  constexpr MapShape kMap{3, 5, 3, 2};
+  constexpr int kOut = 3;
+  for (const Activation act : kActivations) {
+    for (const int kernel : {3, 1}) {
+      const Shape weight{kernel, kernel, kMap.c, kOut};
+      const std::string size = std::to_string(kernel);
+      examples.push_back(
+          {with_shape("conv " + size + "x" + size + " " + activation_text(act), kMap),
+           {random.normal("x", kMap), random.normal("weight", weight, 1 / std::sqrt(double(kernel * kernel * kMap.c))),
+            random.normal("bias", Shape{kOut})},
+           [=](Tape& tape, Inputs in) -> Results { return {conv(tape, in[0], in[1], in[2], false, {}, {}, act)}; }});
+    }
+    for (const bool of_batch : {true, false}) {
+      examples.push_back(
+          {with_shape((of_batch ? "batch_norm " : "batch_norm_fixed ") + activation_text(act), kMap),
+           {random.normal("x", kMap), random.normal("gamma", Shape{kMap.c}), random.normal("beta", Shape{kMap.c})},
+           [=](Tape& tape, Inputs in) -> Results {
+             const Var y =
+                 of_batch
+                     ? batch_norm(tape, in[0], in[1], in[2], {}, new_moments(tape, kMap.c), kBatchNormEps, act)
+                     : batch_norm_fixed(tape, in[0], in[1], in[2], {}, fixed_moments(tape, kMap.c), kBatchNormEps, act);
+             return {y};
+           }});
+    }
+  }
+}
+
 std::vector<OpExample> op_examples() {
   std::vector<OpExample> examples;
   RandomInputs random;
@@ -462,6 +487,7 @@ std::vector<OpExample> op_examples() {
   add_linear_layers(examples, random);
   add_mixtures(examples, random);
   add_other_dequantizers(examples, random);
+  add_activated(examples, random);
   return examples;
 }
 

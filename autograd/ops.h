@@ -55,8 +55,9 @@ void rebuild_additive_coupling(Tape& tape, Var z_out, Var z, Var t, Mask mask);
 
 // autograd/conv.cpp
 /// weight [k][k][c_in][c_out] with k = 1 or 3; with concat_elu, c_in is twice the channels of x. The masks say what of
-/// x and y may be left out (kernels/conv.h).
-Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask = {}, ConvMask y_mask = {});
+/// x and y may be left out (kernels/conv.h). Ends in the activation.
+Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_mask = {}, ConvMask y_mask = {},
+         Activation activation = Activation::kNone);
 
 // autograd/dense.cpp
 /// act(x weight + bias) of each image as one row; x (n,h,w,c) with h*w*c = in, weight (in, out), bias (out). The n rows
@@ -77,8 +78,7 @@ Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_el
 Var add(Tape& tape, Var a, Var b);              ///< a + b, of one shape
 Var concat_channels(Tape& tape, Var a, Var b);  ///< (n,h,w,ca) and (n,h,w,cb) become (n,h,w,ca+cb)
 
-// autograd/pointwise.cpp: activations, and the parts of the gated block as ops of their own
-Var activation(Tape& tape, Var x, Activation activation);  ///< x of any shape
+// autograd/pointwise.cpp: the parts of the gated block as ops of their own
 Var concat_elu(Tape& tape, Var x);
 Var gate(Tape& tape, Var x, Var vg);
 Var layer_norm(Tape& tape, Var x, Var gamma, Var beta);
@@ -134,11 +134,12 @@ struct ChannelMoments {
 /// Training: normalises by the statistics of the batch, at least two images, and writes them to `batch`, which backward
 /// reads again. The gradient takes them as what they are, functions of x. In a network gamma and beta have the type of
 /// x and `logdet` is Var{}; in a flow gamma and beta are Var{}, and while the tape is not recording it works in place
-/// on x and returns it.
-Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments batch, double eps = kBatchNormEps);
+/// on x and returns it. Ends in the activation, in a network.
+Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments batch, double eps = kBatchNormEps,
+               Activation activation = Activation::kNone);
 /// The same with statistics that are constants: the running ones.
 Var batch_norm_fixed(Tape& tape, Var x, Var gamma, Var beta, Var logdet, ChannelMoments fixed,
-                     double eps = kBatchNormEps);
+                     double eps = kBatchNormEps, Activation activation = Activation::kNone);
 /// y becomes x, in place, for the statistics of the forward direction, and what that added is subtracted from logdet
 /// unless it is Var{}; no gradient.
 void batch_norm_inverse(Tape& tape, Var y, Var logdet, ChannelMoments fixed, double eps = kBatchNormEps);

@@ -5,20 +5,6 @@
 namespace flowsmith {
 namespace {
 
-struct ActivationNode {
-  Var y, x;
-  Activation activation;
-
-  void backward(Tape& tape) const {
-    const Tensor out = tape.value(y);
-    dispatch_network(tape.device(), out.dtype(), [&](auto stream, auto zero) {
-      using T = decltype(zero);
-      activation_backward(tape.grad<T>(x), tape.finished_grad(y).data<T>(), out.data<T>(), activation, out.size(),
-                          stream);
-    });
-  }
-};
-
 struct ConcatEluNode {
   Var y, x;
 
@@ -57,17 +43,6 @@ struct LayerNormNode {
 };
 
 }  // namespace
-
-Var activation(Tape& tape, Var x, Activation activation) {
-  const Tensor in = tape.value(x);
-  const Var y = tape.output(in.dtype(), in.shape(), tape.needs_grad(x));
-  dispatch_network(tape.device(), in.dtype(), [&](auto stream, auto zero) {
-    using T = decltype(zero);
-    activation_forward(tape.value(y).data<T>(), in.data<T>(), activation, in.size(), stream);
-  });
-  if (tape.needs_grad(y)) tape.record(ActivationNode{y, x, activation});
-  return y;
-}
 
 Var concat_elu(Tape& tape, Var x) {
   const Tensor in = tape.value(x);

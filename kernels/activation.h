@@ -24,7 +24,7 @@ void activation_forward(float* y, const float* x, Activation activation, std::si
 template <Gpu G>
 void activation_forward(float* y, const float* x, Activation activation, std::size_t size, G gpu);
 
-/// dx = dy * act', with act' from y: [y > 0] for relu; 1 or, for y <= 0, y + 1 for elu; 1 - y^2 for tanh; 1 or, for
+/// dx = dy * act', with act' from y; dx.data may be dy: [y > 0] for relu; 1 or, for y <= 0, y + 1 for elu; 1 - y^2 for tanh; 1 or, for
 /// y <= 0, 1/100 for leaky relu.
 template <class T>
 void activation_backward(Grad<T> dx, const T* dy, const T* y, Activation activation, std::size_t size, Reference);

@@ -20,6 +20,17 @@ cpu::PixelSubset pixels_of(const ConvMask& mask, bool value) {
   return {2, mask_value(mask.mask, 0, 0, 0, {}) == value ? 0 : 1};
 }
 
+/// Image n of a batch of `count` as convolutions read it: a copy with its border and ELU-concat; the image itself where
+/// it needs neither and enough of the batch lies behind it for what tiles read too far.
+cpu::PaddedImage readable_image(const float* batch, int n, int count, MapShape image, int border, bool concat_elu) {
+  const std::size_t size = image.image_size();
+  const float* const x = batch + n * size;
+  const std::size_t needed = cpu::padded_size(image.h, image.w, image.c * (concat_elu ? 2 : 1), border);
+  if (border == 0 && !concat_elu && needed <= (count - n) * size) return {x, image.h, image.w, image.c, 0};
+  static thread_local cpu::Scratch padded;
+  return cpu::pad_image(padded.reserve(needed), x, image.h, image.w, image.c, border, concat_elu);
+}
+
 /// Whether Winograd's algorithm computes it and its gradients: between many channels, all of which are wanted.
 bool by_winograd(const ConvShape& s) {
   return s.kernel == 3 && s.x_mask.channels == 0 && s.y_mask.channels == 0 && cpu::winograd_fits(s.h, s.w, s.c_in) &&
@@ -41,10 +52,7 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
 
 #pragma omp parallel for schedule(static) if (shape.n > 1)
   for (int n = 0; n < shape.n; ++n) {
-    static thread_local cpu::Scratch padded;
-    const cpu::PaddedImage image =
-        cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)),
-                       x + n * shape.x().image_size(), shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
+    const cpu::PaddedImage image = readable_image(x, n, shape.n, shape.x(), border, shape.concat_elu);
     cpu::ConvOutput output{y + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out};
     output.pixels = pixels_of(shape.y_mask, false);
     cpu::conv_image(output, image, plan, packed);
@@ -68,10 +76,7 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
 
 #pragma omp parallel for schedule(static) if (shape.n > 1)
   for (int n = 0; n < shape.n; ++n) {
-    static thread_local cpu::Scratch padded;
-    const cpu::PaddedImage image =
-        cpu::pad_image(padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_out, border)),
-                       dy + n * shape.y().image_size(), shape.h, shape.w, shape.c_out, border, false);
+    const cpu::PaddedImage image = readable_image(dy, n, shape.n, shape.y(), border, false);
     cpu::ConvOutput output{dx.data + n * x_size, std::ptrdiff_t(shape.w) * shape.x_channels()};
     if (shape.concat_elu) {
       static thread_local cpu::Scratch elu;
@@ -102,13 +107,10 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
 
 #pragma omp parallel for schedule(static) if (groups > 1)
   for (int group = 0; group < groups; ++group) {
-    static thread_local cpu::Scratch padded;
     float* partial = partials + group * plan.size();
     std::fill_n(partial, plan.size(), 0.0f);
     for (int n = cpu::group_begin(shape.n, group); n < cpu::group_begin(shape.n, group + 1); ++n) {
-      const cpu::PaddedImage image = cpu::pad_image(
-          padded.reserve(cpu::padded_size(shape.h, shape.w, shape.c_in, border)), x + n * shape.x().image_size(),
-          shape.h, shape.w, shape.x_channels(), border, shape.concat_elu);
+      const cpu::PaddedImage image = readable_image(x, n, shape.n, shape.x(), border, shape.concat_elu);
       cpu::add_weight_gradient(partial, image, dy + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out,
                                plan, pixels_of(shape.y_mask, false));
     }

@@ -13,15 +13,21 @@ namespace {
 
 constexpr double kLogScaleFactor = 3;
 
-/// relu(actnorm(conv(x))).
-class NormedConv {
+/// conv(x) * exp(factor * log_scale), one log_scale per output channel. What is multiplied are weight and bias, which
+/// are smaller than the map; of relu(actnorm(conv(x))) the bias is the actnorm's shift.
+class ScaledConv {
  public:
-  NormedConv() = default;
-  NormedConv(Parameters& parameters, const std::string& name, ConvLayer::Size size)
-      : conv_(parameters, name, size, ConvLayer::Init::kNormal), scale_(parameters, name + ".", {size.c_out, false}) {}
+  ScaledConv() = default;
+  ScaledConv(Parameters& parameters, const std::string& name, ConvLayer::Size size, ConvLayer::Init init, double factor)
+      : conv_(parameters, name, size, init),
+        scale_(parameters, name + ".", {size.c_out, false, factor}),
+        c_out_(size.c_out) {}
 
-  Var operator()(const FlowPass& pass, Var x, ConvMask x_mask = {}) const {
-    return activation(pass.tape, scale_.forward(pass, conv_(pass, x, false, x_mask), Var{}), Activation::kRelu);
+  Var operator()(const FlowPass& pass, Var x, ConvMask x_mask, ConvMask y_mask, Activation activation) const {
+    Tape& tape = pass.tape;
+    const Var bias = tape.reshape(pass.parameters[conv_.bias()], MapShape{1, 1, 1, c_out_});
+    return conv(tape, x, scale_.forward(pass, pass.parameters[conv_.weight()], Var{}),
+                tape.reshape(scale_.forward(pass, bias, Var{}), Shape{c_out_}), false, x_mask, y_mask, activation);
   }
   void fit(const FlowPass& pass, Parameters& parameters, Var x, ConvMask x_mask = {}) const {
     scale_.fit(pass, parameters, conv_(pass, x, false, x_mask), conv_.bias());
@@ -30,6 +36,7 @@ class NormedConv {
  private:
   ConvLayer conv_;
   ChannelScale scale_;
+  int c_out_ = 0;
 };
 
 class GlowCnn : public Conditioner {
@@ -38,22 +45,22 @@ class GlowCnn : public Conditioner {
       : hidden_(settings.integer("hidden")), channels_(builder.shape.c) {
     Parameters& p = builder.parameters;
     const std::string& name = builder.prefix;
-    first_ = NormedConv(p, name + "first", {channels_ + builder.image_channels, hidden_, 3});
-    middle_ = NormedConv(p, name + "middle", {hidden_, hidden_, 1});
-    last_ = ConvLayer(p, name + "last", {hidden_, outputs * channels_, 3}, ConvLayer::Init::kZero);
-    scale_ = ChannelScale(p, name + "last.", {outputs * channels_, false, kLogScaleFactor});
+    using Init = ConvLayer::Init;
+    first_ = ScaledConv(p, name + "first", {channels_ + builder.image_channels, hidden_, 3}, Init::kNormal, 1);
+    middle_ = ScaledConv(p, name + "middle", {hidden_, hidden_, 1}, Init::kNormal, 1);
+    last_ = ScaledConv(p, name + "last", {hidden_, outputs * channels_, 3}, Init::kZero, kLogScaleFactor);
   }
 
   Var forward(FlowPass& pass, Var input, Mask mask) const override {
     const ConvMask z{mask, channels_};
-    const Var x = middle_(pass, first_(pass, input, z));
-    return scale_.forward(pass, last_(pass, x, false, {}, z), Var{});
+    const Var x = middle_(pass, first_(pass, input, z, {}, Activation::kRelu), {}, {}, Activation::kRelu);
+    return last_(pass, x, {}, z, Activation::kNone);
   }
 
   Var initialize(FlowPass& pass, Parameters& parameters, Var input, Mask mask) const override {
     const ConvMask z{mask, channels_};
     first_.fit(pass, parameters, input, z);
-    middle_.fit(pass, parameters, first_(pass, input, z));
+    middle_.fit(pass, parameters, first_(pass, input, z, {}, Activation::kRelu));
     return forward(pass, input, mask);
   }
   bool needs_data() const override { return true; }
@@ -62,31 +69,27 @@ class GlowCnn : public Conditioner {
 
  private:
   int hidden_, channels_;
-  NormedConv first_, middle_;
-  ConvLayer last_;
-  ChannelScale scale_;
+  ScaledConv first_, middle_, last_;
 };
 
 /// conv3x3(input) * exp(3 log_scale), zero at first: Glow's learned prior.
 class GlowPrior : public Conditioner {
  public:
   GlowPrior(Builder& builder, int outputs) : channels_(builder.shape.c) {
-    const int c_out = outputs * channels_;
-    conv_ = ConvLayer(builder.parameters, builder.prefix + "conv", {channels_ + builder.image_channels, c_out, 3},
-                      ConvLayer::Init::kZero);
-    scale_ = ChannelScale(builder.parameters, builder.prefix + "conv.", {c_out, false, kLogScaleFactor});
+    conv_ = ScaledConv(builder.parameters, builder.prefix + "conv",
+                       {channels_ + builder.image_channels, outputs * channels_, 3}, ConvLayer::Init::kZero,
+                       kLogScaleFactor);
   }
 
   Var forward(FlowPass& pass, Var input, Mask mask) const override {
     const ConvMask z{mask, channels_};
-    return scale_.forward(pass, conv_(pass, input, false, z, z), Var{});
+    return conv_(pass, input, z, z, Activation::kNone);
   }
   std::string description() const override { return "one convolution"; }
 
  private:
   int channels_;
-  ConvLayer conv_;
-  ChannelScale scale_;
+  ScaledConv conv_;
 };
 
 }  // namespace

@@ -48,9 +48,10 @@ class NormRelu {
 
   Var operator()(FlowPass& pass, Var x) const {
     const Var gamma = pass.parameters[gamma_], beta = pass.parameters[gamma_ + 1];
-    const Var y = pass.batch_statistics ? batch_norm(pass.tape, x, gamma, beta, Var{}, moments_.of_batch(pass, x))
-                                        : batch_norm_fixed(pass.tape, x, gamma, beta, Var{}, moments_.running());
-    return activation(pass.tape, y, Activation::kRelu);
+    constexpr Activation kRelu = Activation::kRelu;
+    return pass.batch_statistics
+               ? batch_norm(pass.tape, x, gamma, beta, Var{}, moments_.of_batch(pass, x), kBatchNormEps, kRelu)
+               : batch_norm_fixed(pass.tape, x, gamma, beta, Var{}, moments_.running(), kBatchNormEps, kRelu);
   }
 
   void weights_changed(const Parameters& parameters) { moments_.weights_changed(parameters); }

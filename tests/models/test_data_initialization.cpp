@@ -1,4 +1,5 @@
 // Layers whose initial values come from data: actnorm, between couplings and inside their networks.
+#include "autograd/activation.h"
 #include "kernels/channel_affine.h"
 #include "models/conditioners/conditioner.h"
 #include "models/files/weights.h"
@@ -141,7 +142,7 @@ TEST_CASE("the actnorms inside Glow's network begin that way too", "[data_init]"
       h = conv(tape, h, parameter(layer + ".weight"), parameter(layer + ".bias"), false);
       h = channel_affine(tape, h, parameter(layer + ".log_scale"), Var{}, 1, Var{});
       check_normalised(to_doubles(tape.value(h), device), 7, true);
-      h = activation(tape, h, Activation::kRelu);
+      activate(tape, h, Activation::kRelu);
     }
   }
 }
