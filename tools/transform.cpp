@@ -60,8 +60,8 @@ Flow flow_of_options(const cxxopts::ParseResult& options, const Array& input, De
   }
   if (!given_model) throw Error("name the flow with --weights, --config or --model");
   FlowConfig config = config_from(options);
-  // Latents that splits have taken apart are rows: they say nothing of the shape of the data.
-  if (!options["inverse"].as<bool>() || input.shape.size() == 4 || !config.takes_images()) {
+  // Rows say nothing of the shape of an image: latents that splits have taken apart are rows too.
+  if (input.shape.size() == 4 || !config.takes_images()) {
     config = config.with_shape(input.example.h, input.example.w, input.example.c);
   }
   Flow flow(config, device);

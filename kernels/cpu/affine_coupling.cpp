@@ -5,19 +5,19 @@
 
 #include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/affine_coupling_math.h"
 #include "kernels/cpu/log_scales.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
 
 namespace flowsmith {
 namespace {
 
 /// f of every channel.
 template <class Z>
-std::vector<Z> scale_bounds(const float* scaling_factor, int c) {
-  std::vector<Z> f(c);
+cpu::ScratchVector<Z> scale_bounds(const float* scaling_factor, int c) {
+  cpu::ScratchVector<Z> f(c);
   for (int k = 0; k < c; ++k) f[k] = scale_bound<Z>(scaling_factor, k);
   return f;
 }
@@ -78,7 +78,7 @@ struct Run {
 
 /// For one image: copied(element) where the mask is 1, transformed(element, LogScale, exp(sign * s)) where it is 0.
 template <class Z, class Copied, class Transformed>
-void for_each_element(MapShape shape, Mask mask, AffineForm form, int n, const float* st, const std::vector<Z>& f,
+void for_each_element(MapShape shape, Mask mask, AffineForm form, int n, const float* st, const cpu::ScratchVector<Z>& f,
                       Z sign, const Copied& copied, const Transformed& transformed) {
   Run<Z> run;
   const auto finish = [&] {
@@ -110,7 +110,7 @@ void for_each_element(MapShape shape, Mask mask, AffineForm form, int n, const f
 template <class Z>
 void affine_coupling_forward(Z* z_out, double* logdet, const Z* z, const float* st, const float* scaling_factor,
                              MapShape shape, Mask mask, AffineForm form, Cpu) {
-  const std::vector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
+  const cpu::ScratchVector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double sum = 0;
@@ -127,7 +127,7 @@ void affine_coupling_forward(Z* z_out, double* logdet, const Z* z, const float* 
 template <class Z>
 void affine_coupling_inverse(Z* z, double* logdet, const Z* z_out, const float* st, const float* scaling_factor,
                              MapShape shape, Mask mask, AffineForm form, Cpu) {
-  const std::vector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
+  const cpu::ScratchVector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double sum = 0;
@@ -145,8 +145,8 @@ template <class Z>
 void affine_coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_factor, const Z* dz_out,
                               const double* dlogdet, const Z* z, const float* st, const float* scaling_factor,
                               MapShape shape, Mask mask, AffineForm form, Cpu) {
-  const std::vector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
-  std::vector<double> partial(std::size_t(shape.n) * shape.c);  // of dscaling_factor, one row per image
+  const cpu::ScratchVector<Z> f = scale_bounds<Z>(scaling_factor, shape.c);
+  cpu::ScratchVector<double> partial(std::size_t(shape.n) * shape.c);  // of dscaling_factor, one row per image
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
   for (int n = 0; n < shape.n; ++n) {
     double* row = partial.data() + std::size_t(n) * shape.c;

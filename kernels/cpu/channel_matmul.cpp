@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "kernels/cpu/channel_products.h"
 #include "kernels/cpu/image_groups.h"
@@ -32,7 +31,7 @@ void multiply(Grad<Z> out, const Z* in, const M* matrix, std::size_t row_step, s
               MapShape shape) {
   using T = std::common_type_t<Z, M>;
   const std::size_t c = shape.c, pixels = shape.n * shape.pixels(), stride = cpu::padded_channels(shape.c);
-  std::vector<T> columns(c * stride);
+  cpu::ScratchVector<T> columns(c * stride);
   for (std::size_t i = 0; i < c; ++i) {
     for (std::size_t o = 0; o < c; ++o) columns[i * stride + o] = T(matrix[o * row_step + i * column_step]);
   }
@@ -56,7 +55,7 @@ template <class Z>
 void add_products(Grad<float> dmatrix, const Z* dz_out, const Z* z, MapShape shape) {
   const std::size_t c = shape.c, pixels = shape.pixels(), stride = cpu::padded_channels(shape.c);
   const int groups = cpu::image_groups(shape.n);
-  std::vector<double> partials(groups * c * stride);
+  cpu::ScratchVector<double> partials(groups * c * stride);
 #pragma omp parallel for schedule(static) if (groups > 1)
   for (int group = 0; group < groups; ++group) {
     static thread_local cpu::BasicScratch<Z> scratch;

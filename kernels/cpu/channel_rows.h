@@ -3,14 +3,13 @@
 // more than eight. Arithmetic is in double; elements are rounded once.
 #pragma once
 
-#include <vector>
-
+#include "kernels/cpu/scratch.h"
 #include "kernels/types.h"
 
 namespace flowsmith::cpu {
 
 /// One number per channel.
-using ChannelValues = std::vector<double>;
+using ChannelValues = ScratchVector<double>;
 
 /// The numbers of the channels along a row, for the loops in channel_rows.cpp; null where they are not needed.
 struct RowTables {

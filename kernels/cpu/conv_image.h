@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
+
+#include "kernels/cpu/scratch.h"
 
 namespace flowsmith::cpu {
 
@@ -33,7 +34,7 @@ struct ConvPlan {
 ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired, bool winograd = false);
 
 /// Output channel of each packed channel, -1 for padding.
-std::vector<int> packed_channels(const ConvPlan& plan);
+ScratchVector<int> packed_channels(const ConvPlan& plan);
 
 /// Which way the weight [ky][kx][c_in][c_out] of a layer is read.
 enum class WeightUse { kForward, kBackwardData };

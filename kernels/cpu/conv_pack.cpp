@@ -6,8 +6,8 @@
 
 namespace flowsmith::cpu {
 
-std::vector<int> packed_channels(const ConvPlan& plan) {
-  std::vector<int> channels(plan.packed_channels());
+ScratchVector<int> packed_channels(const ConvPlan& plan) {
+  ScratchVector<int> channels(plan.packed_channels());
   const int half = plan.c_out / 2;
   for (int i = 0; i < int(channels.size()); ++i) {
     const int vector = i / plan.lanes, lane = i % plan.lanes;
@@ -23,7 +23,7 @@ std::vector<int> packed_channels(const ConvPlan& plan) {
 
 void pack_weights(float* packed, const float* weight, const float* bias, const ConvPlan& plan, WeightUse use) {
   if (plan.winograd) return pack_winograd_weights(packed, weight, bias, plan, use);
-  const std::vector<int> channels = packed_channels(plan);
+  const ScratchVector<int> channels = packed_channels(plan);
   const int taps = plan.kernel * plan.kernel;
   const int total = plan.packed_channels();
   const int block = plan.vectors ? plan.block * plan.lanes : 1;

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/optimizer_math.h"
 
 namespace flowsmith {
@@ -30,7 +30,7 @@ double block_squared_norm(const float* x, std::size_t size) {
 }  // namespace
 
 void squared_norm(double* result, const float* x, std::size_t size, Cpu) {
-  std::vector<double> partial((size + kBlock - 1) / kBlock);
+  cpu::ScratchVector<double> partial((size + kBlock - 1) / kBlock);
 #pragma omp parallel for schedule(static) if (worth_threads(size))
   for (std::size_t b = 0; b < partial.size(); ++b) {
     partial[b] = block_squared_norm(x + b * kBlock, std::min(kBlock, size - b * kBlock));

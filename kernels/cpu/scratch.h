@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <new>
+#include <vector>
 
 namespace flowsmith::cpu {
 
@@ -32,5 +34,27 @@ class BasicScratch {
   std::size_t capacity_ = 0;
 };
 using Scratch = BasicScratch<float>;
+
+/// What the ScratchVectors of a thread gave back, for its next ones: once warm, they cost no call of the system.
+inline std::pmr::memory_resource& scratch_pool() {
+  static thread_local std::pmr::unsynchronized_pool_resource pool({.max_blocks_per_chunk = 0,
+                                                                   .largest_required_pool_block = 4u << 20});
+  return pool;
+}
+
+template <class T>
+struct ScratchAllocator {
+  using value_type = T;
+  ScratchAllocator() = default;
+  template <class U>
+  ScratchAllocator(const ScratchAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(scratch_pool().allocate(n * sizeof(T), alignof(T))); }
+  void deallocate(T* data, std::size_t n) { scratch_pool().deallocate(data, n * sizeof(T), alignof(T)); }
+  bool operator==(const ScratchAllocator&) const { return true; }
+};
+
+/// A vector inside a kernel. The thread that made it must also destroy it.
+template <class T>
+using ScratchVector = std::vector<T, ScratchAllocator<T>>;
 
 }  // namespace flowsmith::cpu

@@ -2,7 +2,6 @@
 #include "kernels/cpu/weight_gradient.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/simd_dispatch.h"
@@ -163,7 +162,7 @@ void write_winograd_weights(Grad<float> dweight, const float* partials, int grou
 #pragma omp parallel for schedule(static) if (plan.weight_size() > 16384)
   for (int i = 0; i < plan.c_in; ++i) {
     const int m = i / plan.tile_scalars * plan.tile_scalars;
-    std::vector<float> sums(std::size_t(plan.c_out) * kWinogradPositions);
+    ScratchVector<float> sums(std::size_t(plan.c_out) * kWinogradPositions);
     for (int k = 0; k < kWinogradPositions; ++k) {
       for (int o = 0; o < plan.c_out; o += width) {
         const std::size_t from = plan.tile_offset(k, m, o / plan.lanes) + std::size_t(i - m) * width;

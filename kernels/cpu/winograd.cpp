@@ -250,7 +250,7 @@ bool winograd_fits(int h, int w, int c) { return FLOWSMITH_DISPATCH(winograd_fit
 
 /// packed: for each block of output channels [position][c_in][channel of the block], then the bias.
 void pack_winograd_weights(float* packed, const float* weight, const float* bias, const ConvPlan& plan, WeightUse use) {
-  const std::vector<int> channels = packed_channels(plan);
+  const ScratchVector<int> channels = packed_channels(plan);
   const int total = plan.packed_channels(), block = plan.block * plan.lanes;
   const bool forward = use == WeightUse::kForward;
   const std::ptrdiff_t in_stride = forward ? plan.c_out : 1, out_stride = forward ? 1 : plan.c_in;

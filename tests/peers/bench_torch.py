@@ -6,12 +6,12 @@
   bench_torch.py --device cuda --compile   on a GPU, through torch.compile with CUDA graphs
   bench_torch.py --serve --threads 2       one JSON request a line in, one JSON result a line out
 
-train_step  noise, log-likelihood, backward, clip to norm 1, Adam          (--batch images)
-score       log-likelihood of given images and fresh noise, no gradient    (--score-batch images)
-sample      images from the prior                                          (--sample-batch images)
+train_step  noise, log-likelihood, backward, clip to the model's norm, Adam  (--batch images)
+score       log-likelihood of given images and fresh noise, no gradient      (--score-batch images)
+sample      images from the prior                                            (--sample-batch images)
 
 Images come from the host's memory, and scores and samples go back to it. Every measurement follows unmeasured calls.
-On a GPU calls shorter than 20 ms are repeated until they fill that time, and only then the GPU is waited for.
+Calls shorter than 20 ms are repeated until they fill that time, and only then a GPU is waited for.
 
 `--layout channels_last` asks PyTorch for NHWC convolutions, which are the faster ones on many CPUs. `--tf32` lets a GPU
 round the factors of products to TF32; without it they are float32. `--compile` runs the model through torch.compile in
@@ -31,7 +31,9 @@ import torch
 
 import files
 import torch_flows
+import torch_papers
 
+MODELS = (*torch_flows.MODELS, *torch_papers.MODELS)
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 SHORTEST = 0.02     # seconds that a measurement fills
@@ -62,7 +64,10 @@ class Work:
     def __init__(self, name, edition, layout, device, compiled):
         torch.manual_seed(0)
         self.device, self.compiled = device, compiled
-        self.flow = torch_flows.build(name, edition).to(device, memory_format=LAYOUTS[layout])
+        paper = name in torch_papers.MODELS
+        flow = torch_papers.build(name) if paper else torch_flows.build(name, edition)
+        self.flow = flow.to(device, memory_format=LAYOUTS[layout])
+        self.clip_norm = torch_papers.CLIP_NORMS[name] if paper else 1.0
         fused = {"fused": True} if device == "cuda" else {}
         self.adam = torch.optim.Adam(self.flow.parameters(), lr=1e-3, **fused)
         self.log_prob, self.decode = self.flow.log_prob, self.decode_all
@@ -103,7 +108,8 @@ class Work:
         self.adam.zero_grad(set_to_none=True)
         loss = torch_flows.bits_per_dim(self.log_prob(*self.noisy(images))).mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.flow.parameters(), 1.0)
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.clip_norm)
         self.adam.step()
 
     @torch.no_grad()
@@ -125,6 +131,7 @@ class Bench:
     def __init__(self, device):
         self.device = device
         self.images = torch.from_numpy(files.mnist_images("train")[:4096].copy()).unsqueeze(1)
+        self.points = 2 * torch.rand(4096, 2) - 1
         self.kept, self.warm, self.failed = {}, set(), set()
         if device == "cuda":
             torch.backends.cudnn.benchmark = True
@@ -143,8 +150,9 @@ class Bench:
             self.kept[key] = Work(name, edition, layout, self.device, compiled)
         return self.kept[key]
 
-    def batch(self, size):
-        images = self.images[torch.randperm(len(self.images))[:size]]
+    def batch(self, model, size):
+        data = self.points if model == "moons" else self.images
+        images = data[torch.randperm(len(data))[:size]]
         return images.pin_memory() if self.device == "cuda" else images
 
     def time(self, call, images, calls):
@@ -159,7 +167,9 @@ class Bench:
     def measure_one(self, model, edition, layout, what, batch, repeats, compiled, tf32):
         """Seconds of a call, once per repeat."""
         key = model, edition, layout, compiled, tf32
-        call, images = getattr(self.work(*key), what), self.batch(batch)
+        work = self.work(*key)
+        work.flow.train(what == "train_step")
+        call, images = getattr(work, what), self.batch(model, batch)
         if compiled and (key, what, batch) not in self.warm:
             before = graph_breaks()
             for _ in range(WARM_UP_CALLS):
@@ -168,8 +178,8 @@ class Bench:
                 print(f"torch.compile cut {what}/{model} into several graphs", file=sys.stderr)
         self.warm.add((key, what, batch))
         call(images)
-        calls = 1 if self.device == "cpu" else max(1, min(1000, math.ceil(SHORTEST / self.time(call, images, 1))))
-        return [self.time(call, self.batch(batch), calls) for _ in range(repeats)]
+        calls = max(1, min(1000, math.ceil(SHORTEST / self.time(call, images, 1))))
+        return [self.time(call, self.batch(model, batch), calls) for _ in range(repeats)]
 
     def measure(self, model, edition, layout, what, batch, repeats, compile=False, tf32=False):
         self.set_precision(tf32)
@@ -199,7 +209,7 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="multiscale", choices=torch_flows.MODELS)
+    parser.add_argument("--model", default="multiscale", choices=MODELS)
     parser.add_argument("--edition", default="2024", choices=torch_flows.EDITIONS)
     parser.add_argument("--what", default="train_step,score,sample")
     parser.add_argument("--batch", type=int, default=128)

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 
-import torch_flows
+import bench_torch
 
 LAYOUTS = ("contiguous", "channels_last")
+WITHOUT_CONVOLUTIONS = ("moons", "nice")  # layouts say nothing of them
 WORK = ("train_step", "score", "sample")
 EDITION = "2024"  # the edition of flow-bench's models
 
@@ -42,6 +43,10 @@ def run_ours(options, model):
     return results
 
 
+def layouts_of(model):
+    return LAYOUTS[:1] if model in WITHOUT_CONVOLUTIONS else LAYOUTS
+
+
 def ask_torch(process, request):
     """The waiting process' answer. Exits if it has none."""
     process.stdin.write(json.dumps(request) + "\n")
@@ -62,7 +67,7 @@ def milliseconds(seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default="build/bin/flow-bench")
-    parser.add_argument("--model", nargs="+", default=list(torch_flows.MODELS), choices=torch_flows.MODELS)
+    parser.add_argument("--model", nargs="+", default=list(bench_torch.MODELS), choices=bench_torch.MODELS)
     parser.add_argument("--batch", type=int, help="default: that of flow-bench, 128 in training and 64 otherwise")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
@@ -82,7 +87,7 @@ def main():
                 peak[model, what].append(row["share_of_peak"])
                 batch[model, what] = row["batch"]
             for what in WORK:
-                for layout in LAYOUTS:
+                for layout in layouts_of(model):
                     request = {"model": model, "edition": EDITION, "layout": layout, "what": what,
                                "batch": batch[model, what], "repeats": 1}
                     theirs[model, what, layout].append(ask_torch(process, request)["median_s"])
@@ -92,11 +97,11 @@ def main():
     print("| model | what | batch | ours, ms | of peak | PyTorch, ms | PyTorch channels_last, ms | PyTorch / ours |")
     print("|---|---|---|---|---|---|---|---|")
     for (model, what), seconds in ours.items():
-        columns = [theirs[model, what, layout] for layout in LAYOUTS]
+        columns = [theirs[model, what, layout] for layout in layouts_of(model)]
         ratio = min(map(statistics.median, columns)) / statistics.median(seconds)
         print(f"| {model} | {what} | {batch[model, what]} | {milliseconds(seconds)} | "
               f"{statistics.median(peak[model, what]):.0%} | "
-              f"{' | '.join(map(milliseconds, columns))} | {ratio:.2f} |")
+              f"{' | '.join([*map(milliseconds, columns), '-'][:2])} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

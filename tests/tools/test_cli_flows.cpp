@@ -208,6 +208,17 @@ TEST_CASE("transform runs any stack of layers there and back", "[cli]") {
   CHECK(place.bytes("again.npy") == place.bytes("z.npy"));
 }
 
+TEST_CASE("transform takes images as rows of their pixels", "[cli]") {
+  const Workplace place;
+  const std::int64_t shape[] = {2, 28 * 28};
+  write_npy<double>(place.path("x.npy"), shape, std::vector<double>(2 * 28 * 28, 0.5));
+  for (const Arguments& model :
+       {Arguments{"--model", "nice", "--set", "layers.0.conditioner.hidden=[8]"}, Arguments{"--model", "realnvp"}}) {
+    place.output_of("transform", model + Arguments{"--input", "x.npy", "--out", "z.npy"});
+    CHECK(read_npy(place.path("z.npy")).shape == std::vector<std::int64_t>{2, 28 * 28});
+  }
+}
+
 TEST_CASE("transform refuses what does not fit", "[cli]") {
   const Workplace place;
   const std::int64_t shape[] = {2, 2};
