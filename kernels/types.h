@@ -86,6 +86,7 @@ struct MapShape {
   std::size_t pixels() const { return std::size_t(h) * w; }           ///< of one image
   std::size_t image_size() const { return pixels() * c; }             ///< elements of one image
   std::size_t size() const { return std::size_t(n) * image_size(); }  ///< elements of the batch
+  MapShape with_images(int count) const { return {count, h, w, c}; }
 };
 
 }  // namespace flowsmith

@@ -10,9 +10,24 @@
 #include "models/registry.h"
 
 namespace flowsmith {
+namespace {
+
+/// Of an image, as one row if the configuration says so; of numbers.
+MapShape flattened_shape(const FlowConfig& config) {
+  const MapShape shape = config.data_shape();
+  const bool flatten = config.takes_images() && config.data().flag("flatten");
+  return flatten ? MapShape{1, 1, 1, int(shape.image_size())} : shape;
+}
+
+}  // namespace
 
 Flow::Flow(const FlowConfig& config, Device device, DType network_type, std::size_t most_parameters)
-    : config_(config), parameters_(device, network_type), tape_(std::make_unique<Tape>(device)) {
+    : config_(config),
+      takes_images_(config.takes_images()),
+      data_shape_(config.data_shape()),
+      layer_shape_(flattened_shape(config)),
+      parameters_(device, network_type),
+      tape_(std::make_unique<Tape>(device)) {
   require_usable(device);
   try {
     Builder builder{parameters_, "flows.0.", layer_shape(1)};
@@ -79,18 +94,6 @@ void Flow::weights_changed() {
   flowsmith::weights_changed(layers_, parameters_);
 }
 
-MapShape Flow::data_shape(int n) const {
-  MapShape shape = config_.data_shape();
-  shape.n = n;
-  return shape;
-}
-
-MapShape Flow::layer_shape(int n) const {
-  const MapShape shape = data_shape(n);
-  const bool flatten = takes_images() && config_.data().flag("flatten");
-  return flatten ? MapShape{n, 1, 1, int(shape.image_size())} : shape;
-}
-
 double Flow::nats_per_unit() const { return takes_images() ? nats_per_bit_per_dim(dims()) : 1; }
 
 BatchLayout Flow::batch_layout(int n, DType path, bool given_noise) const {
@@ -106,13 +109,18 @@ BatchTensors Flow::uploaded(Tape& tape, Batch batch, DequantizationNoise noise, 
 
 template <class Visit>
 Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
-                             bool batch_statistics, Visit&& visit) const {
+                             bool batch_statistics, Pass memory, Visit&& visit) const {
   const MapShape map = batch.data.map();
   const Var logdet = tape.output(DType::kF64, Shape{map.n}, true);
   fill_zero(device(), tape.value(logdet));
   const ParameterVars parameters(tape, parameters_);
-  FlowPass pass{tape, parameters, parameters_.dtype(), logdet, {}, keep_latents};
+  FlowPass pass{tape, parameters, parameters_.dtype(), logdet, std::move(memory.latents), keep_latents};
   pass.batch_statistics = batch_statistics;
+  pass.rebuilt = std::move(memory.rebuilt);
+  pass.running = &memory.running;
+  pass.latents.clear();
+  pass.rebuilt.clear();
+  pass.running->clear();
 
   const TraceRange range("forward");
   Var z = input_->forward(pass, batch, path);
@@ -123,7 +131,7 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
     visit(int(i) + 1, z, logdet);
   }
   z = base_->forward(pass, z);  // from here on logdet is log p(x)
-  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt), std::move(pass.running)};
+  return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt), std::move(memory.running)};
 }
 
 Var Flow::run_inverse(FlowPass& pass, Var z) const {
@@ -131,9 +139,9 @@ Var Flow::run_inverse(FlowPass& pass, Var z) const {
   return z;
 }
 
-Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
-                         bool batch_statistics) const {
-  return run_forward(tape, batch, path, keep_latents, batch_statistics, [](int, Var, Var) {});
+Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
+                         Pass memory) const {
+  return run_forward(tape, batch, path, keep_latents, batch_statistics, std::move(memory), [](int, Var, Var) {});
 }
 
 Flow::Pass Flow::forward(Tape& tape, Batch batch, DequantizationNoise noise, DType path, bool keep_latents,
@@ -162,7 +170,7 @@ std::optional<std::string> Flow::find_non_finite(Batch batch, DequantizationNois
   };
   tape_->start(false);
   const BatchTensors tensors = uploaded(*tape_, batch, noise, path);
-  run_forward(*tape_, tensors, path, false, batch_statistics, visit);
+  run_forward(*tape_, tensors, path, false, batch_statistics, {}, visit);
   return found;
 }
 
@@ -181,7 +189,7 @@ std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, Dequantizati
   };
   tape_->start(false);
   const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  run_forward(*tape_, tensors, DType::kF64, false, false, visit);
+  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit);
   return found;
 }
 

@@ -120,17 +120,18 @@ class Flow {
   // --- one pass on a tape, for training and tools ---
 
   struct Pass {
-    Var log_prob;                             ///< (n) f64
-    Var z;                                    ///< final latent
-    std::vector<Tensor> latents;              ///< of the splits, if asked for
-    std::vector<RebuiltInput> rebuilt;        ///< where the tape says recompute(); backward then writes over z
-    std::vector<RunningUpdate> running = {};  ///< of batch norms, if they took the batch's statistics
+    Var log_prob;                        ///< (n) f64
+    Var z;                               ///< final latent
+    std::vector<Tensor> latents;         ///< of the splits, if asked for
+    std::vector<RebuiltInput> rebuilt;   ///< where the tape says recompute(); backward then writes over z
+    std::vector<RunningUpdate> running;  ///< of batch norms, if they took the batch's statistics
   };
   /// Of a batch of n examples. `path` is the type of z.
   BatchLayout batch_layout(int n, DType path, bool given_noise) const;
   /// `batch_statistics`: batch norms normalise by the statistics of the batch, as in training, instead of running ones.
-  Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
-               bool batch_statistics = false) const;
+  /// `memory`: an earlier pass, whose lists are used again.
+  Pass forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics = false,
+               Pass memory = {}) const;
   /// The same with the batch on its way first. Throws Error if it is empty.
   Pass forward(Tape& tape, Batch batch, DequantizationNoise noise, DType path, bool keep_latents,
                bool batch_statistics = false) const;
@@ -152,9 +153,9 @@ class Flow {
   // --- what it is made of ---
 
   const FlowConfig& config() const { return config_; }
-  bool takes_images() const { return config_.takes_images(); }
+  bool takes_images() const { return takes_images_; }
   /// Of n examples of data.
-  MapShape data_shape(int n) const;
+  MapShape data_shape(int n) const { return data_shape_.with_images(n); }
   std::size_t dims() const { return data_shape(1).size(); }
   /// Nats in one unit of the flow's score: bits per dimension for 8-bit images, nats for numbers.
   double nats_per_unit() const;
@@ -184,10 +185,11 @@ class Flow {
   /// Calls visit(layer number, z, logdet) after each layer.
   template <class Visit>
   Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
-                   Visit&& visit) const;
+                   Pass memory, Visit&& visit) const;
   /// z, in the shape of the last layer, back to that of the first.
   Var run_inverse(FlowPass& pass, Var z) const;
-  MapShape layer_shape(int n) const;  ///< of what the first layer behind the dequantization sees
+  /// Of what the first layer behind the dequantization sees.
+  MapShape layer_shape(int n) const { return layer_shape_.with_images(n); }
 
   // models/inference.cpp: passes of one batch size
   struct Scoring;
@@ -200,6 +202,8 @@ class Flow {
   std::size_t example_bytes() const;
 
   FlowConfig config_;
+  bool takes_images_;                  ///< as the configuration says
+  MapShape data_shape_, layer_shape_;  ///< n = 1
   Parameters parameters_;
   std::unique_ptr<InputLayer> input_;
   std::vector<PlacedLayer> layers_;  ///< behind the input

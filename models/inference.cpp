@@ -96,7 +96,7 @@ Flow::Decoding& Flow::decoding(int n) {
     Decoding& pass = *decoding_;
     pass.n = n;
     for (const auto& [name, shape] : latent_shapes()) {
-      pass.latents.push_back(pass.inputs.tensor(DType::kF64, MapShape{n, shape.h, shape.w, shape.c}));
+      pass.latents.push_back(pass.inputs.tensor(DType::kF64, shape.with_images(n)));
     }
     pass.index = pass.inputs.tensor(DType::kU32, Shape{n});
     pass.stream = pass.inputs.tensor(DType::kU8, Shape{int(sizeof(NoiseStream))});
@@ -242,7 +242,7 @@ Transformed Flow::inverse_transform(std::span<const double> z, int n) {
     for (const auto& [name, shape] : shapes) {
       std::vector<double> part(count * shape.size());
       gather_columns(&z[begin * dims()], dims(), offset, shape.size(), count, part.data());
-      pass.latents.push_back(tape.arena().tensor(DType::kF64, MapShape{count, shape.h, shape.w, shape.c}));
+      pass.latents.push_back(tape.arena().tensor(DType::kF64, shape.with_images(count)));
       upload(device(), pass.latents.back(), part.data());
       offset += shape.size();
     }

@@ -37,8 +37,8 @@ using Scratch = BasicScratch<float>;
 
 /// What the ScratchVectors of a thread gave back, for its next ones: once warm, they cost no call of the system.
 inline std::pmr::memory_resource& scratch_pool() {
-  static thread_local std::pmr::unsynchronized_pool_resource pool({.max_blocks_per_chunk = 0,
-                                                                   .largest_required_pool_block = 4u << 20});
+  static thread_local std::pmr::unsynchronized_pool_resource pool(
+      {.max_blocks_per_chunk = 0, .largest_required_pool_block = 4u << 20});
   return pool;
 }
 

@@ -51,7 +51,8 @@ struct FlowPass {
   std::vector<RebuiltInput> rebuilt = {};  ///< filled by the forward direction while the tape says recompute()
   Var log_prior = {};             ///< (n) f64: where splits add the log-density of their latents; none: to logdet
   bool batch_statistics = false;  ///< batch norms take those of the batch, as in training
-  std::vector<RunningUpdate> running = {};  ///< what they then tell their running statistics, after the step
+  /// Where they put what their running statistics then learn, after the step; none: not wanted.
+  std::vector<RunningUpdate>* running = nullptr;
   Tensor image = {};  ///< u8 (n,h,w,c): what couplings inside a variational dequantization are conditioned on
   int levels = 256;   ///< grey levels of that image
 };

@@ -16,7 +16,7 @@ RunningMoments::RunningMoments(Parameters& parameters, const std::string& prefix
 
 ChannelMoments RunningMoments::of_batch(FlowPass& pass, Var x) const {
   const MapShape map = pass.tape.value(x).map();
-  pass.running.push_back({running_, batch_, map.n * map.pixels(), momentum_});
+  if (pass.running) pass.running->push_back({running_, batch_, map.n * map.pixels(), momentum_});
   return batch_;
 }
 

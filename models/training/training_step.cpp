@@ -45,7 +45,7 @@ void TrainingStep::upload(const NoisyBatch& batch, int first, int n) {
 }
 
 void TrainingStep::forward_backward(bool batch_statistics) {
-  pass_ = flow_.forward(tape_, batch_, path_, false, batch_statistics);
+  pass_ = flow_.forward(tape_, batch_, path_, false, batch_statistics, std::move(pass_));
   loss_ = mean_negative_log_prob(tape_, pass_.log_prob, flow_.nats_per_unit());
   tape_.backward(loss_);
 }
