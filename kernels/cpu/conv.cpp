@@ -20,21 +20,42 @@ cpu::PixelSubset pixels_of(const ConvMask& mask, bool value) {
   return {2, mask_value(mask.mask, 0, 0, 0, {}) == value ? 0 : 1};
 }
 
-/// Image n of a batch of `count` as convolutions read it: a copy with its border and ELU-concat; the image itself where
-/// it needs neither and enough of the batch lies behind it for what tiles read too far.
-cpu::PaddedImage readable_image(const float* batch, int n, int count, MapShape image, int border, bool concat_elu) {
-  const std::size_t size = image.image_size();
-  const float* const x = batch + n * size;
-  const std::size_t needed = cpu::padded_size(image.h, image.w, image.c * (concat_elu ? 2 : 1), border);
-  if (border == 0 && !concat_elu && needed <= (count - n) * size) return {x, image.h, image.w, image.c, 0};
-  static thread_local cpu::Scratch padded;
-  return cpu::pad_image(padded.reserve(needed), x, image.h, image.w, image.c, border, concat_elu);
-}
-
 /// Whether Winograd's algorithm computes it and its gradients: between many channels, all of which are wanted.
 bool by_winograd(const ConvShape& s) {
   return s.kernel == 3 && s.x_mask.channels == 0 && s.y_mask.channels == 0 && cpu::winograd_fits(s.h, s.w, s.c_in) &&
          cpu::winograd_fits(s.h, s.w, s.c_out);
+}
+
+/// Images that a thread convolves at once: of small ones, by Winograd's algorithm, so many that their tiles fill the
+/// register tiles, as seven images of 7 x 7 pixels do.
+int images_at_once(const ConvShape& s) {
+  constexpr std::size_t kEnoughPixels = 343;
+  if (!by_winograd(s) || s.concat_elu) return 1;
+  return int(std::max<std::size_t>(1, kEnoughPixels / s.x().pixels()));
+}
+
+/// A batch, or a part of it, in equal runs of at most so many images: run i of `count` begins at begin(i).
+struct ImageRuns {
+  int first, images, count;
+
+  ImageRuns(int first_image, int end, int most)
+      : first(first_image), images(end - first_image), count((images + most - 1) / most) {}
+  int begin(int i) const { return first + int(static_cast<long long>(images) * i / count); }
+};
+
+/// `count` images from the first-th on of a batch as convolutions read them. One is copied, with its border and
+/// ELU-concat: even Winograd's algorithm, which needs no border, reads the copy faster. Several, and what needs neither
+/// border nor ELU-concat and has enough of the batch behind it for what register tiles read too far, stay where they
+/// are.
+cpu::PaddedImage readable_images(const float* batch, int first, int count, MapShape shape, int border,
+                                 bool concat_elu) {
+  const std::size_t size = shape.image_size();
+  const float* const x = batch + first * size;
+  const std::size_t needed = cpu::padded_size(shape.h, shape.w, shape.c * (concat_elu ? 2 : 1), border);
+  const bool as_it_is = border == 0 && !concat_elu && needed <= (shape.n - first) * size;
+  if (count > 1 || as_it_is) return {x, shape.h, shape.w, shape.c, 0, count};
+  static thread_local cpu::Scratch padded;
+  return cpu::pad_image(padded.reserve(needed), x, shape.h, shape.w, shape.c, border, concat_elu);
 }
 
 }  // namespace
@@ -48,14 +69,15 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
   const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false, by_winograd(shape));
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, bias, plan, cpu::WeightUse::kForward);
-  const int border = shape.kernel / 2;
+  const ImageRuns runs(0, shape.n, images_at_once(shape));
 
-#pragma omp parallel for schedule(static) if (shape.n > 1)
-  for (int n = 0; n < shape.n; ++n) {
-    const cpu::PaddedImage image = readable_image(x, n, shape.n, shape.x(), border, shape.concat_elu);
+#pragma omp parallel for schedule(static) if (runs.count > 1)
+  for (int run = 0; run < runs.count; ++run) {
+    const int n = runs.begin(run), count = runs.begin(run + 1) - n;
+    const cpu::PaddedImage images = readable_images(x, n, count, shape.x(), shape.kernel / 2, shape.concat_elu);
     cpu::ConvOutput output{y + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out};
     output.pixels = pixels_of(shape.y_mask, false);
-    cpu::conv_image(output, image, plan, packed);
+    cpu::conv_image(output, images, plan, packed);
   }
 }
 
@@ -71,12 +93,13 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
       cpu::plan_conv(shape.kernel, shape.c_out, shape.c_in, shape.concat_elu, by_winograd(shape));
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, nullptr, plan, cpu::WeightUse::kBackwardData);
-  const int border = shape.kernel / 2;
   const std::size_t x_size = shape.x().image_size();
+  const ImageRuns runs(0, shape.n, images_at_once(shape));
 
-#pragma omp parallel for schedule(static) if (shape.n > 1)
-  for (int n = 0; n < shape.n; ++n) {
-    const cpu::PaddedImage image = readable_image(dy, n, shape.n, shape.y(), border, false);
+#pragma omp parallel for schedule(static) if (runs.count > 1)
+  for (int run = 0; run < runs.count; ++run) {
+    const int n = runs.begin(run), count = runs.begin(run + 1) - n;
+    const cpu::PaddedImage images = readable_images(dy, n, count, shape.y(), shape.kernel / 2, false);
     cpu::ConvOutput output{dx.data + n * x_size, std::ptrdiff_t(shape.w) * shape.x_channels()};
     if (shape.concat_elu) {
       static thread_local cpu::Scratch elu;
@@ -85,7 +108,7 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
     }
     output.accumulate = dx.mode == GradMode::kAccumulate;
     output.pixels = pixels_of(shape.x_mask, true);
-    cpu::conv_image(output, image, plan, packed);
+    cpu::conv_image(output, images, plan, packed);
   }
 }
 
@@ -103,15 +126,16 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
       cpu::plan_weight_gradient(shape.kernel, shape.c_in, shape.c_out, by_winograd(shape));
   const int groups = cpu::image_groups(shape.n);
   float* partials = sums.reserve(groups * plan.size());
-  const int border = shape.kernel / 2;
 
 #pragma omp parallel for schedule(static) if (groups > 1)
   for (int group = 0; group < groups; ++group) {
     float* partial = partials + group * plan.size();
     std::fill_n(partial, plan.size(), 0.0f);
-    for (int n = cpu::group_begin(shape.n, group); n < cpu::group_begin(shape.n, group + 1); ++n) {
-      const cpu::PaddedImage image = readable_image(x, n, shape.n, shape.x(), border, shape.concat_elu);
-      cpu::add_weight_gradient(partial, image, dy + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out,
+    const ImageRuns runs(cpu::group_begin(shape.n, group), cpu::group_begin(shape.n, group + 1), images_at_once(shape));
+    for (int run = 0; run < runs.count; ++run) {
+      const int n = runs.begin(run), count = runs.begin(run + 1) - n;
+      const cpu::PaddedImage images = readable_images(x, n, count, shape.x(), shape.kernel / 2, shape.concat_elu);
+      cpu::add_weight_gradient(partial, images, dy + n * shape.y().image_size(), std::ptrdiff_t(shape.w) * shape.c_out,
                                plan, pixels_of(shape.y_mask, false));
     }
   }

@@ -48,8 +48,10 @@ void pack_weights(float* packed, const float* weight, const float* bias, const C
 struct PaddedImage {
   const float* data = nullptr;
   int h = 0, w = 0, c = 0, border = 0;
+  int count = 1;  ///< images that follow each other and are convolved at once, by Winograd's algorithm only
 
   std::ptrdiff_t row_stride() const { return std::ptrdiff_t(w + 2 * border) * c; }
+  std::ptrdiff_t image_stride() const { return (h + 2 * border) * row_stride(); }
 };
 inline std::size_t padded_size(int h, int w, int c, int border) {
   constexpr int kPixelSlack = 16, kVectorSlack = 64;

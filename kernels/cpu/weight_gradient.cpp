@@ -72,8 +72,8 @@ int rows_per_pass(int width) { return HWY_MAX(1, 112 / width); }
 
 void add_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
                               const WeightGradientPlan& plan, PixelSubset pixels) {
-  add_bias_gradient(partial + plan.weight_size(), dy, dy_row_stride, input.h, input.w, plan.c_out);
   if (plan.winograd) return add_winograd_weight_gradient(partial, input, dy, dy_row_stride, plan);
+  add_bias_gradient(partial + plan.weight_size(), dy, dy_row_stride, input.h, input.w, plan.c_out);
 
   Index dy_pixel = plan.c_out;
   if (!plan.swapped && plan.vectors * kLanes != plan.c_out) {

@@ -36,8 +36,9 @@ struct WeightGradientPlan {
 
 WeightGradientPlan plan_weight_gradient(int kernel, int c_in, int c_out, bool winograd = false);
 
-/// Adds one image's share to `partial` (plan.size() floats, zero before the first image). dy (h,w,c_out) with
-/// `dy_row_stride` floats from row to row, 0 outside of `pixels`; `input` as for conv_image.
+/// Adds the share of the image, or of the images that `input` counts, to `partial` (plan.size() floats, zero before the
+/// first image). dy (h,w,c_out) of each with `dy_row_stride` floats from row to row, 0 outside of `pixels`; `input` as
+/// for conv_image.
 void add_weight_gradient(float* partial, const PaddedImage& input, const float* dy, std::ptrdiff_t dy_row_stride,
                          const WeightGradientPlan& plan, PixelSubset pixels = {});
 

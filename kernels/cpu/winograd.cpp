@@ -24,12 +24,22 @@
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 
-bool winograd_fits_impl(int h, int w, int c) { return h % 2 == 0 && w % 2 == 0 && c % kLanes == 0; }
+/// Tiles along a side.
+constexpr int tiles_along(int side) { return (side + 1) / 2; }
 
-/// Some rows of tiles and their transformed values, [position][tile][channel]. The tiles of a position are followed by
-/// room for those that a register tile takes too many.
+bool winograd_fits_impl(int h, int w, int c) {
+  // One more multiply-add per pixel would be a direct convolution; the transforms are worth about as much.
+  return c % kLanes == 0 && kWinogradPositions * tiles_along(h) * tiles_along(w) < 8 * h * w;
+}
+
+/// Some rows of tiles and their transformed values, [position][tile][channel]. Rows are those of all images, one image
+/// after the other. The tiles of a position are followed by room for those that a register tile takes too many.
 struct Chunk {
-  int first_row, rows, tiles_per_row;
+  int first_row, rows, tiles_per_row, rows_per_image;
+
+  int image(int row) const { return (first_row + row) / rows_per_image; }
+  /// The pixel row in that image with which tile row `row` of the chunk begins.
+  int y(int row) const { return 2 * ((first_row + row) % rows_per_image); }
 
   int tiles() const { return rows * tiles_per_row; }
   int groups() const { return (tiles() + kGroupPixels - 1) / kGroupPixels; }
@@ -39,12 +49,16 @@ struct Chunk {
   std::size_t size(int channels) const { return std::size_t(kWinogradPositions) * position_stride(channels) + 64; }
 };
 
-/// Calls run(chunk) for chunks of about `tiles` tiles that cover an image of h by w pixels.
+/// Calls run(chunk) for equal chunks of at most about `tiles` tiles that cover all images.
 template <class Run>
-HWY_INLINE void for_each_chunk(int h, int w, int tiles, const Run& run) {
-  const int tiles_per_row = w / 2, rows = h / 2;
-  const int step = HWY_MAX(1, tiles / tiles_per_row);
-  for (int row = 0; row < rows; row += step) run(Chunk{row, HWY_MIN(step, rows - row), tiles_per_row});
+HWY_INLINE void for_each_chunk(const PaddedImage& input, int tiles, const Run& run) {
+  const int tiles_per_row = tiles_along(input.w), rows_per_image = tiles_along(input.h);
+  const int rows = input.count * rows_per_image, most = HWY_MAX(1, tiles / tiles_per_row);
+  const int chunks = (rows + most - 1) / most;
+  for (int i = 0; i < chunks; ++i) {
+    const int first = rows * i / chunks;
+    run(Chunk{first, rows * (i + 1) / chunks - first, tiles_per_row, rows_per_image});
+  }
 }
 
 struct Four {
@@ -57,57 +71,96 @@ HWY_INLINE Four input_transform(Vector a, Vector b, Vector c, Vector d) {
 /// Without the sign of its last row, which winograd_taps() gives back.
 HWY_INLINE Four gradient_transform(Vector a, Vector b) { return {{a, hn::Add(a, b), hn::Sub(a, b), b}}; }
 
-/// to = B^T d B of the chunk's tiles.
-void transform_input(float* to, const PaddedImage& input, const Chunk& chunk) {
+/// out = (B^T d) B, from the four columns of B^T d.
+HWY_INLINE void store_input_tile(float* out, Index position, const Four& a, const Four& b, const Four& c,
+                                 const Four& e) {
   const Floats d;
-  const Index c = input.c, row_stride = input.row_stride(), position = chunk.position_stride(int(c));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const Four values = input_transform(a.v[i], b.v[i], c.v[i], e.v[i]);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j, out += position) hn::StoreU(values.v[j], d, out);
+  }
+}
+
+/// to = B^T d B of the chunk's tiles. What lies outside of an image and its border counts as zeros.
+void transform_input(float* to, const PaddedImage& input, const Chunk& chunk) {
+  static thread_local Scratch zeros;
+  const Floats d;
+  const Index c = input.c, position = chunk.position_stride(int(c)), row_stride = input.row_stride();
+  float* const zero_row = zeros.reserve(row_stride);
+  std::fill_n(zero_row, row_stride, 0.0f);
+  const int border = input.border;
   for (int row = 0; row < chunk.rows; ++row) {
-    const float* const rows = input.data + Index(2 * (chunk.first_row + row)) * row_stride;
-    float* const tiles = to + Index(row) * chunk.tiles_per_row * c;
+    const float* const image = input.data + chunk.image(row) * input.image_stride();
+    const float* rows[4];
+    for (int i = 0; i < 4; ++i) {
+      const int y = chunk.y(row) - 1 + i;
+      rows[i] = -border <= y && y < input.h + border ? image + (y + border) * row_stride : zero_row;
+    }
     for (Index k = 0; k < c; k += kLanes) {
-      const auto column = [&](Index x) HWY_ATTR {
-        const float* const from = rows + x * c + k;
-        return input_transform(hn::LoadU(d, from), hn::LoadU(d, from + row_stride), hn::LoadU(d, from + 2 * row_stride),
-                               hn::LoadU(d, from + 3 * row_stride));
+      const float* const from[4] = {rows[0] + k, rows[1] + k, rows[2] + k, rows[3] + k};
+      const auto column = [&](int x) HWY_ATTR {
+        const Index at = (x + border) * c;
+        return input_transform(hn::LoadU(d, from[0] + at), hn::LoadU(d, from[1] + at), hn::LoadU(d, from[2] + at),
+                               hn::LoadU(d, from[3] + at));
       };
-      Four left = column(0), right = column(1);
-      for (int tile = 0; tile < chunk.tiles_per_row; ++tile) {
-        const Four next_left = column(2 * tile + 2), next_right = column(2 * tile + 3);
-        float* out = tiles + Index(tile) * c + k;
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-          const Four values = input_transform(left.v[i], right.v[i], next_left.v[i], next_right.v[i]);
-#pragma GCC unroll 4
-          for (int j = 0; j < 4; ++j, out += position) hn::StoreU(values.v[j], d, out);
-        }
+      const auto column_or_zeros = [&](int x) HWY_ATTR {
+        const Vector zero = hn::Zero(d);
+        return -border <= x && x < input.w + border ? column(x) : Four{{zero, zero, zero, zero}};
+      };
+      Four left = column_or_zeros(-1), right = column(0);
+      float* out = to + Index(row) * chunk.tiles_per_row * c + k;
+      const int last = chunk.tiles_per_row - 1;
+      for (int tile = 0; tile < last; ++tile, out += c) {
+        const Four next_left = column(2 * tile + 1), next_right = column(2 * tile + 2);
+        store_input_tile(out, position, left, right, next_left, next_right);
         left = next_left, right = next_right;
+      }
+      store_input_tile(out, position, left, right, column_or_zeros(2 * last + 1), column_or_zeros(2 * last + 2));
+    }
+  }
+}
+
+/// to = A dy A^T of the chunk's tiles, but for signs; dy of images of h by w pixels is zero outside.
+void transform_gradient(float* to, const float* dy, Index row_stride, int h, int w, Index c, const Chunk& chunk) {
+  const Floats d;
+  const Index position = chunk.position_stride(int(c));
+  for (int row = 0; row < chunk.rows; ++row) {
+    const int y = chunk.y(row);
+    const float* const top = dy + (Index(chunk.image(row)) * h + y) * row_stride;
+    const bool has_bottom = y + 1 < h;
+    for (int tile = 0; tile < chunk.tiles_per_row; ++tile) {
+      const bool has_right = 2 * tile + 1 < w;
+      const auto write_tile = [&](auto whole) HWY_ATTR {
+        for (Index k = 0; k < c; k += kLanes) {
+          const float* const from = top + Index(2 * tile) * c + k;
+          const auto load = [&](bool inside, const float* at)
+                                HWY_ATTR { return whole() || inside ? hn::LoadU(d, at) : hn::Zero(d); };
+          const Four left = gradient_transform(hn::LoadU(d, from), load(has_bottom, from + row_stride));
+          const Four right =
+              gradient_transform(load(has_right, from + c), load(has_bottom && has_right, from + row_stride + c));
+          float* out = to + (Index(row) * chunk.tiles_per_row + tile) * c + k;
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i) {
+            const Four values = gradient_transform(left.v[i], right.v[i]);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; ++j, out += position) hn::StoreU(values.v[j], d, out);
+          }
+        }
+      };
+      if (has_bottom && has_right) {
+        write_tile(std::true_type());
+      } else {
+        write_tile(std::false_type());
       }
     }
   }
 }
 
-/// to = A dy A^T of the chunk's tiles, but for signs.
-void transform_gradient(float* to, const float* dy, Index row_stride, Index c, const Chunk& chunk) {
-  const Floats d;
-  const Index position = chunk.position_stride(int(c));
-  for (int row = 0; row < chunk.rows; ++row) {
-    const float* const top = dy + Index(2 * (chunk.first_row + row)) * row_stride;
-    for (int tile = 0; tile < chunk.tiles_per_row; ++tile) {
-      for (Index k = 0; k < c; k += kLanes) {
-        const float* const from = top + Index(2 * tile) * c + k;
-        const Four left = gradient_transform(hn::LoadU(d, from), hn::LoadU(d, from + row_stride));
-        const Four right = gradient_transform(hn::LoadU(d, from + c), hn::LoadU(d, from + row_stride + c));
-        float* out = to + (Index(row) * chunk.tiles_per_row + tile) * c + k;
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) {
-          const Four values = gradient_transform(left.v[i], right.v[i]);
-#pragma GCC unroll 4
-          for (int j = 0; j < 4; ++j, out += position) hn::StoreU(values.v[j], d, out);
-        }
-      }
-    }
-  }
-}
+/// Of the 16 positions, the one in row 1 and column 1 goes into all four outputs of a tile with a plus, so that is
+/// where the bias belongs. In A dy A^T it holds the sum of the tile's four gradients.
+constexpr int kTileSum = 5;
 
 /// A^T m A of one row of tiles, with kVectors vectors of channels: rows `top` and `bottom` of the output.
 template <int kVectors>
@@ -142,7 +195,7 @@ HWY_INLINE void transform_output(float* top, float* bottom, Index pixel_stride, 
 /// One block of output channels of one chunk: the 16 products into m, their transform into the output.
 template <int kGroups, int kVectors>
 void run_block(const ConvOutput& output, const ConvPlan& plan, const float* v, float* m, const Chunk& chunk,
-               int first_vector, const float* weight, const float* bias, int w) {
+               int first_vector, const float* weight, const float* bias, int h, int w) {
   static thread_local Scratch both_rows;
   constexpr Index kStride = kVectors * kLanes;
   const Index input_position = chunk.position_stride(plan.c_in), position = chunk.position_stride(int(kStride));
@@ -155,8 +208,7 @@ void run_block(const ConvOutput& output, const ConvPlan& plan, const float* v, f
   for (int k = 0; k < kWinogradPositions; ++k) {
     const float* const in = v + k * input_position;
     const float* const w_k = weight + Index(k) * plan.c_in * kStride;
-    // Of the 16, the one in row 1 and column 1 goes into all four outputs with a plus: that is where the bias belongs.
-    const float* const b = k == 5 ? bias : kNoBias;
+    const float* const b = k == kTileSum ? bias : kNoBias;
     const auto run = [&](auto groups, int g) HWY_ATTR {
       float* out[kMaxGroups];
       for (int i = 0; i < groups(); ++i) {
@@ -171,19 +223,21 @@ void run_block(const ConvOutput& output, const ConvPlan& plan, const float* v, f
     for (; g < chunk.groups(); ++g) run(std::integral_constant<int, 1>(), g);
   }
 
-  const bool direct = !plan.paired && !output.add && !output.accumulate;
-  float* const rows = direct ? nullptr : both_rows.reserve(2 * w * kStride);
+  const bool direct = !plan.paired && !output.add && !output.accumulate && w % 2 == 0;
+  const Index row_size = 2 * chunk.tiles_per_row * kStride;
+  float* const rows = both_rows.reserve(2 * row_size);
   for (int row = 0; row < chunk.rows; ++row) {
-    const int y = 2 * (chunk.first_row + row);
+    const bool has_bottom = chunk.y(row) + 1 < h;
+    const int y = chunk.image(row) * h + chunk.y(row);  // among the rows of all images
     const float* const from = m + Index(row) * chunk.tiles_per_row * kStride;
-    if (direct) {
+    if (direct && has_bottom) {
       float* const out = output.data + y * output.row_stride + first_vector * kLanes;
       transform_output<kVectors>(out, out + output.row_stride, plan.c_out, from, position, chunk.tiles_per_row);
       continue;
     }
-    transform_output<kVectors>(rows, rows + w * kStride, kStride, from, position, chunk.tiles_per_row);
+    transform_output<kVectors>(rows, rows + row_size, kStride, from, position, chunk.tiles_per_row);
     finish_group<true, kVectors>(output, plan, w, rows, {y, 0, w}, first_vector);
-    finish_group<true, kVectors>(output, plan, w, rows + w * kStride, {y + 1, 0, w}, first_vector);
+    if (has_bottom) finish_group<true, kVectors>(output, plan, w, rows + row_size, {y + 1, 0, w}, first_vector);
   }
 }
 
@@ -192,7 +246,7 @@ void winograd_image_impl(const ConvOutput& output, const PaddedImage& input, con
   static thread_local Scratch transformed, products;
   constexpr int kTiles = 28;  // a position's inputs, weights and products share the first-level cache
   const float* const bias = packed + plan.weight_size();
-  for_each_chunk(input.h, input.w, kTiles, [&](const Chunk& chunk) {
+  for_each_chunk(input, kTiles, [&](const Chunk& chunk) {
     float* const v = transformed.reserve(chunk.size(plan.c_in));
     float* const m = products.reserve(chunk.size(plan.block * kLanes));
     transform_input(v, input, chunk);
@@ -201,17 +255,27 @@ void winograd_image_impl(const ConvOutput& output, const PaddedImage& input, con
       const float* const b = bias + first * kLanes;
       switch (HWY_MIN(plan.block, plan.vectors - first)) {
         case 1:
-          run_block<kMaxGroups, 1>(output, plan, v, m, chunk, first, weight, b, input.w);
+          run_block<kMaxGroups, 1>(output, plan, v, m, chunk, first, weight, b, input.h, input.w);
           break;
         case 2:
-          run_block<kManyRegisters ? 2 : 1, 2>(output, plan, v, m, chunk, first, weight, b, input.w);
+          run_block<kManyRegisters ? 2 : 1, 2>(output, plan, v, m, chunk, first, weight, b, input.h, input.w);
           break;
         default:
-          run_block<1, 3>(output, plan, v, m, chunk, first, weight, b, input.w);
+          run_block<1, 3>(output, plan, v, m, chunk, first, weight, b, input.h, input.w);
           break;
       }
     }
   });
+}
+
+/// sums += the channels of all pixels.
+void add_pixels(float* sums, const float* pixels, int count, int channels) {
+  const Floats d;
+  for (int c = 0; c < channels; c += kLanes) {
+    Vector sum = hn::LoadU(d, sums + c);
+    for (int i = 0; i < count; ++i) sum = hn::Add(sum, hn::LoadU(d, pixels + Index(i) * channels + c));
+    hn::StoreU(sum, d, sums + c);
+  }
 }
 
 void add_winograd_weight_gradient_impl(float* partial, const PaddedImage& input, const float* dy, Index dy_row_stride,
@@ -219,11 +283,13 @@ void add_winograd_weight_gradient_impl(float* partial, const PaddedImage& input,
   static thread_local Scratch inputs, gradients;
   constexpr int kTiles = 56;  // enough of them that loading and storing the sums costs little
   const GradientTileFunction run = find_gradient_tile(plan.tile_scalars, plan.tile_vectors, false);
-  for_each_chunk(input.h, input.w, kTiles, [&](const Chunk& chunk) {
+  for_each_chunk(input, kTiles, [&](const Chunk& chunk) {
     float* const v = inputs.reserve(chunk.size(plan.c_in));
     float* const g = gradients.reserve(chunk.size(plan.c_out));
     transform_input(v, input, chunk);
-    transform_gradient(g, dy, dy_row_stride, plan.c_out, chunk);
+    transform_gradient(g, dy, dy_row_stride, input.h, input.w, plan.c_out, chunk);
+    add_pixels(partial + plan.weight_size(), g + kTileSum * chunk.position_stride(plan.c_out), chunk.tiles(),
+               plan.c_out);
     GradientTile tile;
     tile.scalar_row = tile.vector_row = 0;
     tile.scalar_pixel = plan.c_in, tile.vector_pixel = plan.c_out;

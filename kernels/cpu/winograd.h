@@ -19,17 +19,18 @@ namespace flowsmith::cpu {
 
 inline constexpr int kWinogradPositions = 16;
 
-/// Whether 3x3 convolutions between maps of h by w pixels and multiples of c channels go this way: whole tiles, whole
-/// vectors.
+/// Whether 3x3 convolutions between maps of h by w pixels and multiples of c channels go this way: whole vectors, and
+/// few enough tiles. Those at the end of an odd side are half outside the map.
 bool winograd_fits(int h, int w, int c);
 
-/// What pack_weights() and conv_image() do for a plan with `winograd`.
+/// What pack_weights() and conv_image() do for a plan with `winograd`. The input needs no border: what lies outside
+/// counts as zeros.
 void pack_winograd_weights(float* packed, const float* weight, const float* bias, const ConvPlan& plan, WeightUse use);
 void winograd_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed);
 
 struct WeightGradientPlan;
 
-/// What add_weight_gradient() does for a plan with `winograd`, but for the bias.
+/// What add_weight_gradient() does for a plan with `winograd`.
 void add_winograd_weight_gradient(float* partial, const PaddedImage& input, const float* dy,
                                   std::ptrdiff_t dy_row_stride, const WeightGradientPlan& plan);
 

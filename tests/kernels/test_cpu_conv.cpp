@@ -11,14 +11,17 @@ namespace {
 /// 9 * 128 in y and dx or 3 * 31 * 31 in dweight; the accumulated gradients start from terms of that same size.
 constexpr double kBound = 5e-6;
 
-/// Channels below, at and beside the lanes of every instruction set; widths of whole and partial groups of pixels.
+/// Channels below, at and beside the lanes of every instruction set; widths of whole and partial groups of pixels. The
+/// last ones are for Winograd's algorithm: odd sides, and several small images at once.
 constexpr ConvShape kShapes[] = {
-    {1, 1, 1, 1, 1, 3, false},    {3, 1, 3, 2, 3, 3, true},     {1, 3, 1, 3, 20, 1, false},
-    {1, 31, 31, 1, 16, 3, false}, {1, 9, 31, 6, 2, 3, true},    {3, 7, 7, 32, 16, 3, true},
-    {1, 7, 9, 16, 8, 3, false},   {1, 28, 28, 32, 2, 3, true},  {1, 9, 7, 64, 32, 3, true},
-    {3, 7, 7, 40, 20, 3, true},   {1, 14, 14, 96, 48, 3, true}, {1, 3, 14, 128, 64, 3, true},
-    {3, 3, 9, 96, 96, 1, true},   {1, 7, 7, 16, 15, 1, false},  {1, 5, 28, 64, 64, 1, true},
-    {20, 3, 3, 8, 64, 3, false},  {1, 1, 9, 64, 128, 1, false},
+    {1, 1, 1, 1, 1, 3, false},    {3, 1, 3, 2, 3, 3, true},      {1, 3, 1, 3, 20, 1, false},
+    {1, 31, 31, 1, 16, 3, false}, {1, 9, 31, 6, 2, 3, true},     {3, 7, 7, 32, 16, 3, true},
+    {1, 7, 9, 16, 8, 3, false},   {1, 28, 28, 32, 2, 3, true},   {1, 9, 7, 64, 32, 3, true},
+    {3, 7, 7, 40, 20, 3, true},   {1, 14, 14, 96, 48, 3, true},  {1, 3, 14, 128, 64, 3, true},
+    {3, 3, 9, 96, 96, 1, true},   {1, 7, 7, 16, 15, 1, false},   {1, 5, 28, 64, 64, 1, true},
+    {20, 3, 3, 8, 64, 3, false},  {1, 1, 9, 64, 128, 1, false},  {9, 7, 7, 16, 32, 3, false},
+    {17, 5, 3, 32, 16, 3, false}, {1, 31, 31, 32, 16, 3, false}, {2, 13, 28, 16, 48, 3, false},
+    {3, 9, 6, 16, 16, 3, false},
 };
 
 TEST_CASE("Cpu convolutions agree with the plain ones on every instruction set and number of threads") {
@@ -117,7 +120,8 @@ TEST_CASE("Cpu convolutions write only the gradients that were asked for") {
 }
 
 TEST_CASE("An image has the same bits alone and in a batch of Cpu convolutions") {
-  for (ConvShape shape : {ConvShape{3, 7, 7, 128, 64, 3, true}, {3, 9, 31, 32, 2, 3, true}, {3, 7, 9, 20, 20, 1}}) {
+  for (ConvShape shape :
+       {ConvShape{3, 7, 7, 128, 64, 3, true}, {3, 7, 7, 16, 32, 3}, {3, 9, 31, 32, 2, 3, true}, {3, 7, 9, 20, 20, 1}}) {
     const ConvData data(shape);
     const Outputs batch = data.run(Cpu{}, GradMode::kOverwrite);
     shape.n = 1;
