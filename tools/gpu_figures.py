@@ -2,9 +2,11 @@
 """What the compiler says of the GPU kernels, beside their floors: gpu_figures.py [--build FOLDER] [--log FILE]
 
 Compiles the kernels of FOLDER (default: build, which CMake has configured with an nvcc) for sm_90 once more with
--Xptxas -v, in a few minutes, and prints Markdown tables. --log keeps what ptxas said in FILE, or takes it from there if
-the file exists. Needs nvcc and c++filt, and no GPU. Registers, spills and static shared memory are what ptxas says;
-where the other numbers come from stands in gpu_launches.py.
+-Xptxas -v, in a few minutes, and prints docs/gpu_figures.md from "## Products" on. --log keeps what ptxas said in FILE,
+or takes it from there if the file exists. Needs nvcc and c++filt, and no GPU. Registers, spills and static shared
+memory are what ptxas says; where the other numbers come from stands in gpu_launches.py (products) and gpu_pointwise.py
+(all others). A kernel that was compiled and stands in neither, or stands there and was not compiled, ends the tool with
+its name.
 """
 import argparse
 import json
@@ -13,12 +15,13 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 
-from gpu_launches import BANDWIDTH, PEAK, POINTWISE, PRECISIONS, SECTIONS, up
+from gpu_launches import BANDWIDTH, MULTIPROCESSORS, PEAK, PEAK_DOUBLE, PRECISIONS, PRODUCTS, up
+from gpu_pointwise import POINTWISE
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MULTIPROCESSORS = 132  # of an H100 SXM
 # Compute capability 9.0, by the CUDA programming guide and the occupancy calculator.
 REGISTERS, REGISTER_UNIT, WARPS, BLOCKS = 65536, 256, 64, 32
 SHARED, SHARED_OF_BLOCK, SHARED_RESERVED, SHARED_UNIT = 228 * 1024, 227 * 1024, 1024, 128
@@ -64,7 +67,7 @@ def read_figures(log):
     text = subprocess.run(["c++filt"], input=log, capture_output=True, text=True, check=True).stdout
     for noise in ("flowsmith::", "cuda::", "(anonymous namespace)::", "(NetPrecision)", "(Direction)"):
         text = text.replace(noise, "")
-    pattern = (r"Compiling entry function '(?:void )?([^(]+)\(.*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
+    pattern = (r"Compiling entry function '(?:void )?([^('\n]+).*?(\d+) bytes stack frame, (\d+) bytes spill stores, "
                r"(\d+) bytes spill loads.*?Used (\d+) registers([^\n]*)")
     figures = {}
     for name, stack, stores, loads, registers, rest in re.findall(pattern, text, re.DOTALL):
@@ -86,11 +89,32 @@ def resident(figures, threads, dynamic):
                key=lambda limit: limit[0])
 
 
-# --- tables ---
+# --- text and tables ---
+
+PRODUCTS_TEXT = f"""
+Of a training step at a batch of 128. Values with slashes are {' / '.join(PRECISIONS)}. Floors: {BANDWIDTH / 1e12} TB/s,
+{' / '.join(f'{p / 1e12:g}' for p in PEAK)} TFLOP/s, an H100 SXM by its data sheet. "Columns" are the template
+arguments: tiles of a warp, warps beside each other, halves; of a weight gradient the window and the tiles. 2*C is an
+ELU-concat of C channels. What works on no map is a dense layer. Spilled: bytes stored and loaded (bytes of stack frame,
+where there is one). Blocks and warps are those that a multiprocessor holds at a time; a wave is as many blocks as all
+{MULTIPROCESSORS} hold. MB are inputs read once and outputs written once, the partial sums of weight gradients among
+them; the floor is the larger of bytes and operations.
+"""
+POINTWISE_TEXT = f"""
+The path of z is float in training and double elsewhere, also in training with --recompute. Where no model is named in
+front of a shape, it is multiscale's. MFLOP are given where the kernel's file speaks of their number; the floor is the
+larger of bytes and operations, these at {PEAK_DOUBLE / 1e12:g} TFLOP/s in double and {PEAK[0] / 1e12:g} in float,
+by the multiprocessors that have a block.
+"""
+
+
+def paragraph(text, end="\n"):
+    print(textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False), end="\n" + end)
+
 
 def figures_of(figures, kernel):
     if kernel not in figures:
-        fail(f"ptxas compiled no {kernel}: the launchers have changed, correct gpu_launches.py")
+        fail(f"ptxas compiled no {kernel}: the launchers have changed, correct gpu_launches.py or gpu_pointwise.py")
     return figures[kernel]
 
 
@@ -104,11 +128,11 @@ def spill_text(f):
     return f"{f.spill}" if f.spill == f.stack == 0 else f"{f.spill} ({f.stack})"
 
 
-def products_table(figures):
+def products_table(figures, launches):
     print("| kernel, columns | works on | per step | threads | registers | spilled | shared KiB | blocks per SM "
           "| warps per SM | limit | blocks | waves | MB | GFLOP | floor, us |")
     print("|---" * 15 + "|")
-    launches, total = [l for s in SECTIONS for l in s.launches()], [0.0] * 3
+    total = [0.0] * 3
     for launch in launches:
         each = [figures_of(figures, launch.kernel.format(p=p)) for p in range(3)]
         held = [resident(f, launch.threads, d) for f, d in zip(each, launch.shared)]
@@ -127,19 +151,41 @@ def products_table(figures):
           f"{sum(l.bytes * l.times for l in launches) / 1e9:.2f} GB, {sum(l.times for l in launches)} launches.\n")
 
 
-def pointwise_table(figures):
+def pointwise_table(figures, entries):
     print("| kernel | when | works on, at most | threads | registers | spilled | shared KiB | blocks per SM "
-          "| warps per SM | limit | MB | floor, us |")
-    print("|---" * 12 + "|")
-    for entry in POINTWISE:
-        for kernel, when, moved in entry.typed():
+          "| warps per SM | limit | blocks | MB | MFLOP | floor, us |")
+    print("|---" * 14 + "|")
+    for entry in entries:
+        flops = f"{entry.elements * entry.flops / 1e6:.2f}" if entry.flops else ""
+        for kernel, when, size in entry.typed():
             f = figures_of(figures, kernel)
-            blocks, why = resident(f, entry.threads, 0)
+            dynamic = entry.shared[0] * size + entry.shared[1]
+            held, why = resident(f, entry.threads, dynamic)
             print(f"| `{kernel.replace('_kernel', '')}` | {', '.join(when)} | {entry.where} | {entry.threads} "
-                  f"| {f.registers} | {spill_text(f)} | {f.shared / 1024:.1f} | {blocks} "
-                  f"| {blocks * up(entry.threads, 32) // 32} | {why} | {moved / 1e6:.2f} "
-                  f"| {moved / BANDWIDTH * 1e6:.2f} |")
+                  f"| {f.registers} | {spill_text(f)} | {(f.shared + dynamic) / 1024:.1f} | {held} "
+                  f"| {held * up(entry.threads, 32) // 32} | {why} | {entry.blocks} | {entry.bytes(size) / 1e6:.2f} "
+                  f"| {flops} | {entry.floor(size) * 1e6:.2f} |")
     print()
+
+
+def listed_kernels():
+    """All that the tables name, each instantiation."""
+    return ({launch.kernel.format(p=p) for launches in PRODUCTS.values() for launch in launches for p in range(3)} |
+            {kernel for entries in POINTWISE.values() for entry in entries for kernel, _, _ in entry.typed()})
+
+
+def without_arguments(kernel):
+    return kernel.split("<")[0]
+
+
+def unlisted(figures):
+    """Compiled instantiations that no table names. Fails where it names none of a kernel."""
+    listed = listed_kernels()
+    known = {without_arguments(kernel) for kernel in listed}
+    for kernel in sorted(figures):
+        if without_arguments(kernel) not in known:
+            fail(f"{kernel} was compiled and stands in no table: add it to gpu_launches.py or gpu_pointwise.py")
+    return sorted(set(figures) - listed)
 
 
 def main():
@@ -154,13 +200,23 @@ def main():
         if options.log:
             options.log.write_text(said)
     figures = read_figures(said)
-    print(f"Values with slashes are {' / '.join(PRECISIONS)}. Floors: {BANDWIDTH / 1e12} TB/s, "
-          f"{' / '.join(f'{p / 1e12:g}' for p in PEAK)} TFLOP/s, an H100 SXM by its data sheet.\n")
-    products_table(figures)
-    pointwise_table(figures)
+    others = unlisted(figures)
+    print("## Products\n")
+    paragraph(PRODUCTS_TEXT)
+    for model, launches in PRODUCTS.items():
+        print(f"### {model}\n")
+        products_table(figures, launches)
+    print("## Everything else\n")
+    paragraph(POINTWISE_TEXT)
+    for title, entries in POINTWISE.items():
+        print(f"### {title}\n")
+        pointwise_table(figures, entries)
+    print("## All kernels\n")
     spilling = sorted(name for name, f in figures.items() if f.spill or f.stack)
-    print(f"{len(figures)} kernels compiled; with spills or a stack frame:", ", ".join(
-        f"`{name}` {spill_text(figures[name])}" for name in spilling) or "none")
+    listed = ", ".join(f"`{name.replace('_kernel', '')}` {spill_text(figures[name])}" for name in spilling)
+    paragraph(f"{len(figures)} kernels compiled; with spills or a stack frame: {listed or 'none'}.")
+    listed = ", ".join(f"`{name.replace('_kernel', '')}`" for name in others)
+    paragraph(f"Compiled, but what launches them is in no table: {listed or 'none'}.", end="")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// docs/kernels.md names every kernel.
+// docs/kernels.md and docs/gpu_figures.md name every kernel.
 #include <catch2/catch.hpp>
 
 #include "tests/cuda/kernel_names.h"
@@ -21,13 +21,17 @@ std::size_t count_of_global_functions() {
   return count;
 }
 
+std::string text_of_document(const std::string& name) {
+  std::ifstream file(std::string(FLOWSMITH_SOURCE_DIR) + "/docs/" + name);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 TEST_CASE("docs/kernels.md lists every kernel, and no other") {
   const std::set<std::string> names = kernel_names();
   CHECK(names.size() == count_of_global_functions());
   CHECK(names.size() > 20);
 
-  std::ifstream file(std::string(FLOWSMITH_SOURCE_DIR) + "/docs/kernels.md");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = text_of_document("kernels.md");
   REQUIRE_FALSE(text.empty());
   const std::regex pattern(R"(`(\w+_kernel)`)");
   std::set<std::string> listed;
@@ -35,6 +39,17 @@ TEST_CASE("docs/kernels.md lists every kernel, and no other") {
     listed.insert((*match)[1]);
   }
   CHECK(listed == names);
+}
+
+TEST_CASE("docs/gpu_figures.md has a row for every kernel, and for no other") {
+  const std::string text = text_of_document("gpu_figures.md");
+  REQUIRE_FALSE(text.empty());
+  const std::regex pattern(R"(\n\| `(\w+))");  // rows leave out _kernel
+  std::set<std::string> listed;
+  for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match) {
+    listed.insert((*match)[1].str() + "_kernel");
+  }
+  CHECK(listed == kernel_names());
 }
 
 }  // namespace
