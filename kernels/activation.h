@@ -24,8 +24,8 @@ void activation_forward(float* y, const float* x, Activation activation, std::si
 template <Gpu G>
 void activation_forward(float* y, const float* x, Activation activation, std::size_t size, G gpu);
 
-/// dx = dy * act', with act' from y; dx.data may be dy: [y > 0] for relu; 1 or, for y <= 0, y + 1 for elu; 1 - y^2 for tanh; 1 or, for
-/// y <= 0, 1/100 for leaky relu.
+/// dx = dy * act', with act' from y: [y > 0] for relu; 1 or, for y <= 0, y + 1 for elu; 1 - y^2 for tanh; 1 or, for
+/// y <= 0, 1/100 for leaky relu. dx.data may be dy.
 template <class T>
 void activation_backward(Grad<T> dx, const T* dy, const T* y, Activation activation, std::size_t size, Reference);
 void activation_backward(Grad<float> dx, const float* dy, const float* y, Activation activation, std::size_t size, Cpu);

@@ -78,8 +78,8 @@ struct Run {
 
 /// For one image: copied(element) where the mask is 1, transformed(element, LogScale, exp(sign * s)) where it is 0.
 template <class Z, class Copied, class Transformed>
-void for_each_element(MapShape shape, Mask mask, AffineForm form, int n, const float* st, const cpu::ScratchVector<Z>& f,
-                      Z sign, const Copied& copied, const Transformed& transformed) {
+void for_each_element(MapShape shape, Mask mask, AffineForm form, int n, const float* st,
+                      const cpu::ScratchVector<Z>& f, Z sign, const Copied& copied, const Transformed& transformed) {
   Run<Z> run;
   const auto finish = [&] {
     run.evaluate(form, sign);
