@@ -23,10 +23,10 @@ import sys
 import tempfile
 import time
 
-import torch_flows
+import bench_torch
 from side_by_side import EDITION, WORK, ask_torch
 
-MODELS = ("multiscale", "simple", "vardeq")  # what matters most comes first
+MODELS = ("multiscale", "simple", "vardeq", "realnvp", "glow")  # what matters most comes first
 PEERS = {"eager": {"layout": "contiguous"},
          "channels_last": {"layout": "channels_last"},
          "compiled": {"layout": "contiguous", "compile": True}}
@@ -151,7 +151,7 @@ def main():
     parser.add_argument("--bin", default="build/bin/flow-bench", help="command with its first arguments")
     parser.add_argument("--device", default="cuda", help="of flow-bench")
     parser.add_argument("--nets", nargs="+", default=["fp32", "tf32"], choices=("fp32", "tf32"))
-    parser.add_argument("--model", nargs="+", default=list(MODELS), choices=torch_flows.MODELS)
+    parser.add_argument("--model", nargs="+", default=list(MODELS), choices=bench_torch.MODELS)
     parser.add_argument("--what", nargs="+", default=list(WORK), choices=WORK)
     parser.add_argument("--batch", type=int, default=128, help="of training steps")
     parser.add_argument("--inference-batch", type=int, default=64, help="of scoring and sampling")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "kernels/cuda/emulator/asan.h"
 #include "kernels/cuda/emulator/emulator.h"
@@ -14,6 +15,9 @@ namespace flowsmith::emulator {
 
 namespace {
 
+/// Of pages of this size mprotect walks few, where a processor has no protection keys.
+constexpr std::size_t kHugePage = 2u << 20;
+
 /// What an allocation takes of the region: itself and a gap.
 std::size_t with_gap(std::size_t bytes) {
   constexpr std::size_t kUnit = DeviceMemory::kAlignment;
@@ -23,12 +27,14 @@ std::size_t with_gap(std::size_t bytes) {
 }  // namespace
 
 DeviceMemory::DeviceMemory() {
-  void* region = mmap(nullptr, kRegionBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* region = mmap(nullptr, kRegionBytes + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (region == MAP_FAILED) throw_error("the emulator cannot reserve address space for device memory");
-  region_ = static_cast<char*>(region);
+  std::size_t space = kRegionBytes + kHugePage;
+  region_ = static_cast<char*>(std::align(kHugePage, kRegionBytes, region, space));
+  madvise(region_, kRegionBytes, MADV_HUGEPAGE);  // advice only: without it kernels start more slowly
   free_.emplace(0, kRegionBytes);
 #if defined(__x86_64__)
-  // A protection key opens and closes the region in some cycles, where mprotect walks all of its pages.
+  // A protection key opens and closes the region in some cycles.
   key_ = pkey_alloc(0, PKEY_DISABLE_ACCESS);
 #else
   key_ = -1;
@@ -56,8 +62,7 @@ std::size_t DeviceMemory::take(std::size_t bytes) {
 
 /// Makes the region usable up to `end`.
 void DeviceMemory::extend(std::size_t end) {
-  constexpr std::size_t kPage = 4096;
-  end = (end + kPage - 1) / kPage * kPage;
+  end = (end + kHugePage - 1) / kHugePage * kHugePage;
   if (end <= opened_) return;
   char* const from = region_ + opened_;
 #if defined(__x86_64__)
