@@ -108,8 +108,7 @@ class Work:
         self.adam.zero_grad(set_to_none=True)
         loss = torch_flows.bits_per_dim(self.log_prob(*self.noisy(images))).mean()
         loss.backward()
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.clip_norm)
         self.adam.step()
 
     @torch.no_grad()

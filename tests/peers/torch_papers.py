@@ -14,7 +14,7 @@ from torch_flows import DIMS, GREY_LEVELS, SIDE, ImageFlow, Split, Squeeze, chec
 
 MODELS = ("moons", "nice", "realnvp", "glow")
 PARAMETER_COUNTS = {"moons": 1_073_184, "nice": 22_295_920, "realnvp": 1_696_235, "glow": 476_224}
-CLIP_NORMS = {"moons": None, "nice": 100.0, "realnvp": 100.0, "glow": 100.0}
+CLIP_NORMS = {"moons": 0.5, "nice": 100.0, "realnvp": 100.0, "glow": 100.0}
 ALPHAS = {"nice": 1e-5, "realnvp": 0.05, "glow": 1e-5}
 
 
