@@ -1,6 +1,8 @@
 // The convolutions of conv.h: threads over images, or over groups of images where a batch is summed.
 #include "kernels/conv.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/cpu/bf16/kernels.h"
@@ -26,12 +28,13 @@ bool by_winograd(const ConvShape& s) {
          cpu::winograd_fits(s.h, s.w, s.c_out);
 }
 
-/// Images that a thread convolves at once: of small ones, by Winograd's algorithm, so many that their tiles fill the
-/// register tiles, as seven images of 7 x 7 pixels do.
-int images_at_once(const ConvShape& s) {
-  constexpr std::size_t kEnoughPixels = 343;
+/// Of `images`, how many a thread convolves at once: of small ones, by Winograd's algorithm, so many that their tiles
+/// fill the register tiles, as seven images of 7 x 7 pixels do, and no more than leave work for all threads. It changes
+/// no bit of what they become.
+int images_at_once(const ConvShape& s, int images, int threads) {
+  constexpr int kEnoughPixels = 343;
   if (!by_winograd(s) || s.concat_elu) return 1;
-  return int(std::max<std::size_t>(1, kEnoughPixels / s.x().pixels()));
+  return std::max(1, std::min(kEnoughPixels / (s.h * s.w), images / threads));
 }
 
 /// A batch, or a part of it, in equal runs of at most so many images: run i of `count` begins at begin(i).
@@ -69,7 +72,7 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
   const cpu::ConvPlan plan = cpu::plan_conv(shape.kernel, shape.c_in, shape.c_out, false, by_winograd(shape));
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, bias, plan, cpu::WeightUse::kForward);
-  const ImageRuns runs(0, shape.n, images_at_once(shape));
+  const ImageRuns runs(0, shape.n, images_at_once(shape, shape.n, omp_get_max_threads()));
 
 #pragma omp parallel for schedule(static) if (runs.count > 1)
   for (int run = 0; run < runs.count; ++run) {
@@ -94,7 +97,7 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
   float* packed = weights.reserve(plan.packed_size());
   cpu::pack_weights(packed, weight, nullptr, plan, cpu::WeightUse::kBackwardData);
   const std::size_t x_size = shape.x().image_size();
-  const ImageRuns runs(0, shape.n, images_at_once(shape));
+  const ImageRuns runs(0, shape.n, images_at_once(shape, shape.n, omp_get_max_threads()));
 
 #pragma omp parallel for schedule(static) if (runs.count > 1)
   for (int run = 0; run < runs.count; ++run) {
@@ -131,7 +134,8 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
   for (int group = 0; group < groups; ++group) {
     float* partial = partials + group * plan.size();
     std::fill_n(partial, plan.size(), 0.0f);
-    const ImageRuns runs(cpu::group_begin(shape.n, group), cpu::group_begin(shape.n, group + 1), images_at_once(shape));
+    const int begin = cpu::group_begin(shape.n, group), end = cpu::group_begin(shape.n, group + 1);
+    const ImageRuns runs(begin, end, images_at_once(shape, end - begin, 1));
     for (int run = 0; run < runs.count; ++run) {
       const int n = runs.begin(run), count = runs.begin(run + 1) - n;
       const cpu::PaddedImage images = readable_images(x, n, count, shape.x(), shape.kernel / 2, shape.concat_elu);
