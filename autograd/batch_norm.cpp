@@ -1,6 +1,5 @@
 #include "kernels/batch_norm.h"
 
-#include "autograd/activation.h"
 #include "autograd/ops.h"
 
 namespace flowsmith {
@@ -14,12 +13,13 @@ struct BatchNormNode {
   Activation activation;
 
   void backward(Tape& tape) const {
-    const Tensor in = tape.value(x), dy = finished_grad_before(tape, y, activation);
+    const Tensor in = tape.value(x), dy = tape.finished_grad(y);
     const double* const dlogdet = logdet ? tape.finished_grad(logdet).data<double>() : nullptr;
     dispatch_path(tape.device(), in.dtype(), [&](auto stream, auto zero) {
       using T = decltype(zero);
       batch_norm_backward(tape.grad<T>(x), tape.grad<T>(gamma), tape.grad<T>(beta), dy.data<T>(), dlogdet, in.data<T>(),
-                          mean, var, tape.data_or_null<T>(gamma), eps, statistics, in.map(), stream);
+                          mean, var, tape.data_or_null<T>(gamma), tape.data_or_null<T>(beta), eps, activation,
+                          statistics, in.map(), stream);
     });
   }
 };
@@ -45,6 +45,7 @@ Var normalise(Tape& tape, Var x, Var gamma, Var beta, Var logdet, const ChannelM
   require(bool(gamma) == bool(beta), "batch norm takes gamma and beta together, or neither");
   require(!gamma || !logdet,
           "batch norm in a flow has no gamma, which may be 0: put a channel_affine behind it, whose scale is positive");
+  require(activation == Activation::kNone || gamma, "batch norm in a flow has no activation, which is no bijection");
   if (gamma) require_tensor(tape.value(gamma), in.dtype(), Shape{map.c}, "gamma");
   if (beta) require_tensor(tape.value(beta), in.dtype(), Shape{map.c}, "beta");
   const bool of_batch = statistics == NormStatistics::kOfBatch;
@@ -58,9 +59,8 @@ Var normalise(Tape& tape, Var x, Var gamma, Var beta, Var logdet, const ChannelM
     using T = decltype(zero);
     if (of_batch) batch_moments(mean, var, in.data<T>(), map, stream);
     batch_norm_forward(tape.value(y).data<T>(), tape.data_or_null<double>(logdet), in.data<T>(), mean, var,
-                       tape.data_or_null<T>(gamma), tape.data_or_null<T>(beta), eps, map, stream);
+                       tape.data_or_null<T>(gamma), tape.data_or_null<T>(beta), eps, activation, map, stream);
   });
-  activate(tape, y, activation);
   if (tape.recording() && needs_grad) {
     tape.record(BatchNormNode{y, x, gamma, beta, logdet, mean, var, eps, statistics, activation});
   }

@@ -3,20 +3,21 @@
 //
 //   mean[k] = sum over n,y,x of x / m, var[k] = sum over n,y,x of (x - mean)^2 / m, with m = n*h*w
 //   rstd = 1 / sqrt(var + eps), xh = (x - mean) * rstd
-//   in a network  y = xh * gamma[k] + beta[k]
-//   in a flow     y = xh                       logdet += h*w * sum_k log rstd
+//   in a network  y = act(xh * gamma[k] + beta[k])
+//   in a flow     y = xh                            logdet += h*w * sum_k log rstd
 //
 // Two steps, so that one kernel normalises by whatever statistics it is given: batch_moments finds mean and var of a
 // batch, batch_norm applies them, or the running ones in evaluation.
 //
-// gamma and beta belong to networks, where they save a pass over the map; they are null in a flow. There a gamma of 0
+// gamma, beta and act (activation.h) belong to networks, where each saves passes over the map; a flow has none of them,
+// gamma and beta are null and act is kNone. There a gamma of 0
 // or below would be no bijection, so what learns a scale behind the layer is channel_affine, whose scale is an
 // exponential. logdet is null in a network.
 //
 // Statistics are double: there are few of them. Each element is computed in double and rounded once.
 #pragma once
 
-#include "kernels/types.h"
+#include "kernels/activation.h"
 
 namespace flowsmith {
 
@@ -35,13 +36,13 @@ void batch_moments(double* mean, double* var, const T* x, MapShape shape, G gpu)
 /// beta together. y may be x itself.
 template <class T>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, Reference);
+                        const T* beta, double eps, Activation activation, MapShape shape, Reference);
 template <class T>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, Cpu);
+                        const T* beta, double eps, Activation activation, MapShape shape, Cpu);
 template <class T, Gpu G>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, G gpu);
+                        const T* beta, double eps, Activation activation, MapShape shape, G gpu);
 
 /// The flow's inverse for the statistics of the forward direction: x = y * sqrt(var + eps) + mean, logdet -= h*w *
 /// sum_k log rstd. logdet may be null; x may be y itself.
@@ -61,25 +62,27 @@ enum class NormStatistics {
   kFixed,    ///< constants
 };
 
-/// Gradients of batch_norm_forward. With g = dy*gamma and sums over n,y,x:
+/// Gradients of batch_norm_forward. act' is computed from x again, which is read anyway; below, dy is dy * act'. With
+/// g = dy*gamma and sums over n,y,x:
 ///   kFixed    dx = rstd * g
 ///   kOfBatch  dx = rstd * (g - sum(g)/m - xh * (sum(g*xh)/m + sum_n(dlogdet)/n)),
 ///             the gradient through mean and var included, also through what var adds to logdet
 ///   dgamma[k] = sum(dy*xh), dbeta[k] = sum(dy)
-/// Sums are in double and in a fixed order. gamma is null where it was in forward, dlogdet where logdet was. dx may
+/// Sums are in double and in a fixed order. gamma and beta are null where they were in
+/// forward, dlogdet where logdet was. dx may
 /// overwrite dy itself.
 template <class T>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, Reference);
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, Reference);
 template <class T>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, Cpu);
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, Cpu);
 template <class T, Gpu G>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, G gpu);
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, G gpu);
 
 /// What evaluation uses, after a step on a batch of m = count > 1 values per channel (Ioffe, Szegedy 2015, algorithm
 /// 2):

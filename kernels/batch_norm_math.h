@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/types.h"
+#include "kernels/activation_math.h"
 
 namespace flowsmith {
 
@@ -15,6 +15,25 @@ FLOWSMITH_HD inline double batch_norm_log_rstd(double var, double eps) { return 
 template <class T>
 FLOWSMITH_HD inline double batch_norm_gamma(const T* gamma, int k) {
   return gamma == nullptr ? 1.0 : double(gamma[k]);
+}
+
+/// What a channel makes of an x.
+template <class T>
+struct BatchNormLine {
+  double center, scale, offset;
+  Activation activation;
+
+  FLOWSMITH_HD T operator()(T x) const { return activate(activation, T((x - center) * scale + offset)); }
+  /// The gradient in front of the activation from the one behind it.
+  FLOWSMITH_HD double before(T dy, T x) const {
+    return activation == Activation::kNone ? double(dy) : double(dy) * activation_derivative(activation, (*this)(x));
+  }
+};
+template <class T>
+FLOWSMITH_HD inline BatchNormLine<T> batch_norm_line(const double* mean, const double* var, const T* gamma,
+                                                     const T* beta, double eps, Activation activation, int k) {
+  return {mean[k], batch_norm_rstd(var[k], eps) * batch_norm_gamma(gamma, k), beta == nullptr ? 0.0 : double(beta[k]),
+          activation};
 }
 
 /// What dx takes from the sums over the batch: dx = scale * dy - rest - (x - mean) * slope.

@@ -24,6 +24,21 @@ void add_log_rstd(double* logdet, double sign, const double* var, double eps, Ma
   for (int n = 0; n < shape.n; ++n) logdet[n] += sign * double(shape.pixels()) * sum;
 }
 
+/// What batch norm makes of the channels.
+struct Lines {
+  template <class T>
+  Lines(const double* mean, const double* var, const T* gamma, const T* beta, double eps, int c)
+      : center(mean, mean + c), scale(c), offset(c) {
+    for (int k = 0; k < c; ++k) {
+      scale[k] = batch_norm_rstd(var[k], eps) * batch_norm_gamma(gamma, k);
+      if (beta) offset[k] = beta[k];
+    }
+  }
+  cpu::ChannelLine activated(Activation activation) const { return {center, scale, offset, activation}; }
+
+  ChannelValues center, scale, offset;
+};
+
 }  // namespace
 
 template <class T>
@@ -40,13 +55,9 @@ void batch_moments(double* mean, double* var, const T* x, MapShape shape, Cpu) {
 
 template <class T>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, Cpu) {
-  ChannelValues scale(shape.c), offset(shape.c);
-  for (int k = 0; k < shape.c; ++k) {
-    scale[k] = batch_norm_rstd(var[k], eps) * batch_norm_gamma(gamma, k);
-    if (beta) offset[k] = beta[k];
-  }
-  cpu::write_channel_lines<T>({y}, x, ChannelValues(mean, mean + shape.c), scale, offset, shape);
+                        const T* beta, double eps, Activation activation, MapShape shape, Cpu) {
+  const Lines lines(mean, var, gamma, beta, eps, shape.c);
+  cpu::write_channel_lines<T>({y}, x, lines.activated(activation), shape);
   add_log_rstd(logdet, 1, var, eps, shape);
 }
 
@@ -55,39 +66,41 @@ void batch_norm_inverse(T* x, double* logdet, const T* y, const double* mean, co
                         MapShape shape, Cpu) {
   ChannelValues scale(shape.c);
   for (int k = 0; k < shape.c; ++k) scale[k] = std::sqrt(var[k] + eps);
-  cpu::write_channel_lines<T>({x}, y, ChannelValues(shape.c), scale, ChannelValues(mean, mean + shape.c), shape);
+  cpu::write_channel_lines<T>({x}, y, {ChannelValues(shape.c), scale, ChannelValues(mean, mean + shape.c)}, shape);
   add_log_rstd(logdet, -1, var, eps, shape);
 }
 
 template <class T>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, Cpu) {
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, Cpu) {
   const double m = double(shape.n * shape.pixels());
-  const ChannelValues center(mean, mean + shape.c);
+  const Lines lines(mean, var, gamma, beta, eps, shape.c);
+  const cpu::ChannelLine line = lines.activated(activation);
   const bool fixed = statistics == NormStatistics::kFixed;
   cpu::ChannelSums sums{ChannelValues(shape.c), ChannelValues(shape.c)};
-  if (dgamma || dbeta || (dx && !fixed)) sums = cpu::channel_products(dy, x, center, shape);
+  if (dgamma || dbeta || (dx && !fixed)) sums = cpu::channel_products(dy, x, line, shape);
   double mean_dlogdet = 0;
   for (int n = 0; dlogdet && n < shape.n; ++n) mean_dlogdet += dlogdet[n] / shape.n;
-  ChannelValues scale(shape.c), rest(shape.c), slope(shape.c);
+  ChannelValues factor(shape.c), rest(shape.c), slope(shape.c);
   for (int k = 0; k < shape.c; ++k) {
     const double rstd = batch_norm_rstd(var[k], eps), sum_dy_xh = rstd * sums.second[k];
     if (dgamma) dgamma.write(k, T(sum_dy_xh));
     if (dbeta) dbeta.write(k, T(sums.first[k]));
-    const double factor = batch_norm_gamma(gamma, k);
+    const double scale = batch_norm_gamma(gamma, k);
     const BatchNormGradient gradient =
-        fixed ? batch_norm_fixed_gradient(rstd, factor)
-              : batch_norm_gradient(rstd, factor, sums.first[k], sum_dy_xh, m, mean_dlogdet);
-    scale[k] = gradient.scale;
+        fixed ? batch_norm_fixed_gradient(rstd, scale)
+              : batch_norm_gradient(rstd, scale, sums.first[k], sum_dy_xh, m, mean_dlogdet);
+    factor[k] = gradient.scale;
     rest[k] = gradient.rest;
     slope[k] = gradient.slope;
   }
   if (!dx) return;
-  if (fixed) {
-    cpu::write_channel_lines(dx, dy, ChannelValues(shape.c), scale, ChannelValues(shape.c), shape);
+  if (fixed && activation == Activation::kNone) {
+    const ChannelValues zero(shape.c);
+    cpu::write_channel_lines(dx, dy, {zero, factor, zero}, shape);
   } else {
-    cpu::write_channel_planes(dx, dy, x, scale, rest, center, slope, shape);
+    cpu::write_channel_planes(dx, dy, x, line, factor, rest, slope, shape);
   }
 }
 
@@ -96,13 +109,14 @@ void update_running(double* running_mean, double* running_var, const double* bat
   update_running(running_mean, running_var, batch_mean, batch_var, c, count, momentum, loss, squared_norm, Reference{});
 }
 
-#define FLOWSMITH_INSTANTIATE(T)                                                                                    \
-  template void batch_moments(double*, double*, const T*, MapShape, Cpu);                                           \
-  template void batch_norm_forward(T*, double*, const T*, const double*, const double*, const T*, const T*, double, \
-                                   MapShape, Cpu);                                                                  \
-  template void batch_norm_inverse(T*, double*, const T*, const double*, const double*, double, MapShape, Cpu);     \
-  template void batch_norm_backward(Grad<T>, Grad<T>, Grad<T>, const T*, const double*, const T*, const double*,    \
-                                    const double*, const T*, double, NormStatistics, MapShape, Cpu);
+#define FLOWSMITH_INSTANTIATE(T)                                                                                     \
+  template void batch_moments(double*, double*, const T*, MapShape, Cpu);                                            \
+  template void batch_norm_forward(T*, double*, const T*, const double*, const double*, const T*, const T*, double,  \
+                                   Activation, MapShape, Cpu);                                                       \
+  template void batch_norm_inverse(T*, double*, const T*, const double*, const double*, double, MapShape, Cpu);      \
+  template void batch_norm_backward(Grad<T>, Grad<T>, Grad<T>, const T*, const double*, const T*, const double*,     \
+                                    const double*, const T*, const T*, double, Activation, NormStatistics, MapShape, \
+                                    Cpu);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

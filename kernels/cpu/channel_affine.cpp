@@ -34,7 +34,7 @@ void channel_affine_forward(Z* z_out, double* logdet, const Z* z, const float* l
                             double factor, MapShape shape, Cpu) {
   const auto center = of_channels(shape.c, [&](int k) { return -channel_bias(bias, k); });
   const auto scale = of_channels(shape.c, [&](int k) { return std::exp(channel_log_scale(log_scale, factor, k)); });
-  cpu::write_channel_lines<Z>({z_out}, z, center, scale, ChannelValues(shape.c), shape);
+  cpu::write_channel_lines<Z>({z_out}, z, {center, scale, ChannelValues(shape.c)}, shape);
   add_log_scales(logdet, 1, log_scale, factor, shape);
 }
 
@@ -43,7 +43,7 @@ void channel_affine_inverse(Z* z, double* logdet, const Z* z_out, const float* l
                             double factor, MapShape shape, Cpu) {
   const auto scale = of_channels(shape.c, [&](int k) { return std::exp(-channel_log_scale(log_scale, factor, k)); });
   const auto offset = of_channels(shape.c, [&](int k) { return -channel_bias(bias, k); });
-  cpu::write_channel_lines<Z>({z}, z_out, ChannelValues(shape.c), scale, offset, shape);
+  cpu::write_channel_lines<Z>({z}, z_out, {ChannelValues(shape.c), scale, offset}, shape);
   add_log_scales(logdet, -1, log_scale, factor, shape);
 }
 
@@ -54,7 +54,7 @@ void channel_affine_backward(Grad<Z> dz, Grad<float> dlog_scale, Grad<float> dbi
   const auto scale = of_channels(shape.c, [&](int k) { return std::exp(channel_log_scale(log_scale, factor, k)); });
   if (dlog_scale || dbias) {  // before dz, which may replace dz_out
     const auto center = of_channels(shape.c, [&](int k) { return -channel_bias(bias, k); });
-    const cpu::ChannelSums sums = cpu::channel_products(dz_out, z, center, shape);
+    const cpu::ChannelSums sums = cpu::channel_products(dz_out, z, {center, scale, ChannelValues(shape.c)}, shape);
     double from_logdet = 0;
     for (int n = 0; dlogdet && n < shape.n; ++n) from_logdet += dlogdet[n] * double(shape.pixels());
     for (int k = 0; k < shape.c; ++k) {
@@ -62,7 +62,7 @@ void channel_affine_backward(Grad<Z> dz, Grad<float> dlog_scale, Grad<float> dbi
       if (dbias) dbias.write(k, float(scale[k] * sums.first[k]));
     }
   }
-  if (dz) cpu::write_channel_lines(dz, dz_out, ChannelValues(shape.c), scale, ChannelValues(shape.c), shape);
+  if (dz) cpu::write_channel_lines(dz, dz_out, {ChannelValues(shape.c), scale, ChannelValues(shape.c)}, shape);
 }
 
 #define FLOWSMITH_INSTANTIATE(Z)                                                                                  \

@@ -1,7 +1,9 @@
 #include "kernels/cpu/channel_rows.h"
 
 #include <algorithm>
+#include <type_traits>
 
+#include "kernels/activation_math.h"
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_dispatch.h"
@@ -32,77 +34,120 @@ HWY_INLINE void write(Grad<float> to, std::size_t at, DoubleVector value) {
   hn::StoreU(rounded, Floats(), to.data + at);
 }
 
+/// Whether loops over vectors know the activation; rows of others are computed element by element.
+constexpr bool vectorised(Activation activation) {
+  return activation == Activation::kNone || activation == Activation::kRelu;
+}
+
+/// d * act', where `distance` is x - center.
+template <Activation kActivation>
+HWY_INLINE DoubleVector before_activation(DoubleVector d, DoubleVector distance, const RowTables& tables,
+                                          std::size_t j) {
+  if constexpr (kActivation == Activation::kRelu) {
+    const DoubleVector line = hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j));
+    const DoubleVector one = hn::Set(Doubles(), 1.0);
+    return hn::Mul(d, hn::IfThenElseZero(hn::Gt(line, hn::Zero(Doubles())), one));  // not a number stays that
+  }
+  return d;
+}
+template <class T>
+double before_activation(T d, double distance, const RowTables& tables, std::size_t j) {
+  if (tables.activation == Activation::kNone) return double(d);
+  const T line = T(distance * tables.scale[j] + tables.offset[j]);
+  return double(d) * activation_derivative(tables.activation, activate(tables.activation, line));
+}
+
 /// Adds the elements of a run of rows to sums that are as long as a row; without d, x - center stands in its place.
-template <bool kMoments, class T>
+template <bool kMoments, Activation kActivation, class T>
 HWY_INLINE void add_rows(double* first, double* second, const T* d, const T* x, const RowTables& tables,
                          std::size_t size) {
   const std::size_t lanes = hn::Lanes(Doubles());
   for (std::size_t row = 0; row < size; row += tables.width) {
     const std::size_t width = std::min(tables.width, size - row);
     std::size_t j = 0;
-    for (; j + lanes <= width; j += lanes) {
+    for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      const DoubleVector factor = kMoments ? distance : load(d + row + j);
+      const DoubleVector factor =
+          kMoments ? distance : before_activation<kActivation>(load(d + row + j), distance, tables, j);
       hn::StoreU(hn::Add(load(first + j), factor), Doubles(), first + j);
       hn::StoreU(hn::Add(load(second + j), hn::Mul(factor, distance)), Doubles(), second + j);
     }
     for (; j < width; ++j) {
       const double distance = x[row + j] - tables.center[j];
-      const double factor = kMoments ? distance : double(d[row + j]);
+      const double factor = kMoments ? distance : before_activation(d[row + j], distance, tables, j);
       first[j] += factor;
       second[j] += factor * distance;
     }
   }
 }
 
-template <class T>
+template <Activation kActivation, class T>
 HWY_INLINE void line_rows(Grad<T> to, const T* x, const RowTables& tables, std::size_t size) {
   const std::size_t lanes = hn::Lanes(Doubles());
   for (std::size_t row = 0; row < size; row += tables.width) {
     const std::size_t width = std::min(tables.width, size - row);
     std::size_t j = 0;
-    for (; j + lanes <= width; j += lanes) {
+    for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      write(to, row + j, hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j)));
+      DoubleVector line = hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j));
+      if constexpr (kActivation == Activation::kRelu) {
+        line = hn::IfThenZeroElse(hn::Lt(line, hn::Zero(Doubles())), line);  // not a number stays that
+      }
+      write(to, row + j, line);
     }
     for (; j < width; ++j) {
-      to.write(row + j, T((x[row + j] - tables.center[j]) * tables.scale[j] + tables.offset[j]));
+      const T line = T((x[row + j] - tables.center[j]) * tables.scale[j] + tables.offset[j]);
+      to.write(row + j, activate(tables.activation, line));
     }
   }
 }
 
-template <class T>
+template <Activation kActivation, class T>
 HWY_INLINE void plane_rows(Grad<T> to, const T* d, const T* x, const RowTables& tables, std::size_t size) {
   const std::size_t lanes = hn::Lanes(Doubles());
   for (std::size_t row = 0; row < size; row += tables.width) {
     const std::size_t width = std::min(tables.width, size - row);
     std::size_t j = 0;
-    for (; j + lanes <= width; j += lanes) {
+    for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      const DoubleVector line = hn::Sub(hn::Mul(load(d + row + j), load(tables.scale + j)), load(tables.offset + j));
+      const DoubleVector gradient = before_activation<kActivation>(load(d + row + j), distance, tables, j);
+      const DoubleVector line = hn::Sub(hn::Mul(gradient, load(tables.factor + j)), load(tables.rest + j));
       write(to, row + j, hn::Sub(line, hn::Mul(distance, load(tables.slope + j))));
     }
     for (; j < width; ++j) {
-      const double line = d[row + j] * tables.scale[j] - tables.offset[j];
-      to.write(row + j, T(line - (x[row + j] - tables.center[j]) * tables.slope[j]));
+      const double distance = x[row + j] - tables.center[j];
+      const double gradient = before_activation(d[row + j], distance, tables, j);
+      to.write(row + j, T(gradient * tables.factor[j] - tables.rest[j] - distance * tables.slope[j]));
     }
   }
+}
+
+/// Calls run with the activation as a constant; of those that are not vectorised one stands for all.
+template <class Run>
+HWY_INLINE void with_activation(Activation activation, const Run& run) {
+  if (activation == Activation::kNone) return run(std::integral_constant<Activation, Activation::kNone>());
+  if (activation == Activation::kRelu) return run(std::integral_constant<Activation, Activation::kRelu>());
+  run(std::integral_constant<Activation, Activation::kElu>());
 }
 
 // What is chosen at run time: functions of one type each.
 #define FLOWSMITH_ROWS(T)                                                                                   \
   void moments_impl(double* first, double* second, const T* x, const RowTables& tables, std::size_t size) { \
-    add_rows<true, T>(first, second, nullptr, x, tables, size);                                             \
+    add_rows<true, Activation::kNone, T>(first, second, nullptr, x, tables, size);                          \
   }                                                                                                         \
   void products_impl(double* first, double* second, const T* d, const T* x, const RowTables& tables,        \
                      std::size_t size) {                                                                    \
-    add_rows<false>(first, second, d, x, tables, size);                                                     \
+    with_activation(tables.activation, [&](auto activation) HWY_ATTR {                                      \
+      add_rows<false, activation()>(first, second, d, x, tables, size);                                     \
+    });                                                                                                     \
   }                                                                                                         \
   void lines_impl(Grad<T> to, const T* x, const RowTables& tables, std::size_t size) {                      \
-    line_rows(to, x, tables, size);                                                                         \
+    with_activation(tables.activation,                                                                      \
+                    [&](auto activation) HWY_ATTR { line_rows<activation()>(to, x, tables, size); });       \
   }                                                                                                         \
   void planes_impl(Grad<T> to, const T* d, const T* x, const RowTables& tables, std::size_t size) {         \
-    plane_rows(to, d, x, tables, size);                                                                     \
+    with_activation(tables.activation,                                                                      \
+                    [&](auto activation) HWY_ATTR { plane_rows<activation()>(to, d, x, tables, size); });   \
   }
 namespace of_float {
 FLOWSMITH_ROWS(float)
@@ -131,6 +176,16 @@ ChannelValues along_row(const ChannelValues& values) {
   for (std::size_t j = 0; j < row.size(); ++j) row[j] = values[j % values.size()];
   return row;
 }
+
+/// The tables of a line.
+struct LineRows {
+  explicit LineRows(const ChannelLine& line)
+      : center(along_row(line.center)), scale(along_row(line.scale)), offset(along_row(line.offset)) {
+    tables = {center.size(), center.data(), scale.data(), offset.data(), line.activation, nullptr, nullptr, nullptr};
+  }
+  ChannelValues center, scale, offset;
+  RowTables tables;
+};
 
 /// add(first, second, begin, size): adds that run of elements to two sums along a row.
 template <class Add>
@@ -176,7 +231,8 @@ FLOWSMITH_CHOOSE_ROWS(double)
 template <class T>
 ChannelSums channel_moments(const T* x, const ChannelValues& center, MapShape shape) {
   const ChannelValues row = along_row(center);
-  const RowTables tables{row.size(), row.data(), nullptr, nullptr, nullptr};
+  RowTables tables{};
+  tables.width = row.size(), tables.center = row.data();
   const auto run = Rows<T>::moments();
   return sums_of_groups(shape, [&](double* first, double* second, std::size_t begin, std::size_t size) {
     run(first, second, x + begin, tables, size);
@@ -184,44 +240,40 @@ ChannelSums channel_moments(const T* x, const ChannelValues& center, MapShape sh
 }
 
 template <class T>
-ChannelSums channel_products(const T* d, const T* x, const ChannelValues& center, MapShape shape) {
-  const ChannelValues row = along_row(center);
-  const RowTables tables{row.size(), row.data(), nullptr, nullptr, nullptr};
+ChannelSums channel_products(const T* d, const T* x, const ChannelLine& line, MapShape shape) {
+  const LineRows rows(line);
   const auto run = Rows<T>::products();
   return sums_of_groups(shape, [&](double* first, double* second, std::size_t begin, std::size_t size) {
-    run(first, second, d + begin, x + begin, tables, size);
+    run(first, second, d + begin, x + begin, rows.tables, size);
   });
 }
 
 template <class T>
-void write_channel_lines(Grad<T> to, const T* x, const ChannelValues& center, const ChannelValues& scale,
-                         const ChannelValues& offset, MapShape shape) {
-  const ChannelValues center_row = along_row(center), scale_row = along_row(scale), offset_row = along_row(offset);
-  const RowTables tables{center_row.size(), center_row.data(), scale_row.data(), offset_row.data(), nullptr};
+void write_channel_lines(Grad<T> to, const T* x, const ChannelLine& line, MapShape shape) {
+  const LineRows rows(line);
   const auto run = Rows<T>::lines();
   const std::size_t size = shape.image_size();
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
-  for (int n = 0; n < shape.n; ++n) run({to.data + n * size, to.mode}, x + n * size, tables, size);
+  for (int n = 0; n < shape.n; ++n) run({to.data + n * size, to.mode}, x + n * size, rows.tables, size);
 }
 
 template <class T>
-void write_channel_planes(Grad<T> to, const T* d, const T* x, const ChannelValues& scale, const ChannelValues& rest,
-                          const ChannelValues& center, const ChannelValues& slope, MapShape shape) {
-  const ChannelValues center_row = along_row(center), scale_row = along_row(scale), rest_row = along_row(rest),
-                      slope_row = along_row(slope);
-  const RowTables tables{center_row.size(), center_row.data(), scale_row.data(), rest_row.data(), slope_row.data()};
+void write_channel_planes(Grad<T> to, const T* d, const T* x, const ChannelLine& line, const ChannelValues& factor,
+                          const ChannelValues& rest, const ChannelValues& slope, MapShape shape) {
+  LineRows rows(line);
+  const ChannelValues factor_row = along_row(factor), rest_row = along_row(rest), slope_row = along_row(slope);
+  rows.tables.factor = factor_row.data(), rows.tables.rest = rest_row.data(), rows.tables.slope = slope_row.data();
   const auto run = Rows<T>::planes();
   const std::size_t size = shape.image_size();
 #pragma omp parallel for schedule(static) if (worth_threads(shape.size()))
-  for (int n = 0; n < shape.n; ++n) run({to.data + n * size, to.mode}, d + n * size, x + n * size, tables, size);
+  for (int n = 0; n < shape.n; ++n) run({to.data + n * size, to.mode}, d + n * size, x + n * size, rows.tables, size);
 }
 
-#define FLOWSMITH_INSTANTIATE(T)                                                                              \
-  template ChannelSums channel_moments(const T*, const ChannelValues&, MapShape);                             \
-  template ChannelSums channel_products(const T*, const T*, const ChannelValues&, MapShape);                  \
-  template void write_channel_lines(Grad<T>, const T*, const ChannelValues&, const ChannelValues&,            \
-                                    const ChannelValues&, MapShape);                                          \
-  template void write_channel_planes(Grad<T>, const T*, const T*, const ChannelValues&, const ChannelValues&, \
+#define FLOWSMITH_INSTANTIATE(T)                                                                            \
+  template ChannelSums channel_moments(const T*, const ChannelValues&, MapShape);                           \
+  template ChannelSums channel_products(const T*, const T*, const ChannelLine&, MapShape);                  \
+  template void write_channel_lines(Grad<T>, const T*, const ChannelLine&, MapShape);                       \
+  template void write_channel_planes(Grad<T>, const T*, const T*, const ChannelLine&, const ChannelValues&, \
                                      const ChannelValues&, const ChannelValues&, MapShape);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)

@@ -3,18 +3,27 @@
 // more than eight. Arithmetic is in double; elements are rounded once.
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/cpu/scratch.h"
-#include "kernels/types.h"
 
 namespace flowsmith::cpu {
 
 /// One number per channel.
 using ChannelValues = ScratchVector<double>;
 
-/// The numbers of the channels along a row, for the loops in channel_rows.cpp; null where they are not needed.
+/// act((x - center) * scale + offset) with one number per channel: what batch norm and actnorm make of x.
+struct ChannelLine {
+  const ChannelValues &center, &scale, &offset;
+  Activation activation = Activation::kNone;
+};
+
+/// The numbers of the channels along a row, for the loops in channel_rows.cpp; null where they are not needed. A
+/// gradient d of an activated line counts times act'((x - center) * scale + offset).
 struct RowTables {
   std::size_t width;  ///< elements of a row
-  const double *center, *scale, *offset, *slope;
+  const double *center, *scale, *offset;
+  Activation activation;
+  const double *factor, *rest, *slope;
 };
 
 /// Two sums per channel over all pixels of a batch, in groups of images that are added in order (image_groups.h).
@@ -26,18 +35,17 @@ struct ChannelSums {
 template <class T>
 ChannelSums channel_moments(const T* x, const ChannelValues& center, MapShape shape);
 
-/// The sums of d and of d * (x - center).
+/// The sums of d and of d * (x - center), d being the gradient of the line times act'.
 template <class T>
-ChannelSums channel_products(const T* d, const T* x, const ChannelValues& center, MapShape shape);
+ChannelSums channel_products(const T* d, const T* x, const ChannelLine& line, MapShape shape);
 
-/// to = (x - center) * scale + offset; `to` may be x.
+/// to = the line at x; `to` may be x.
 template <class T>
-void write_channel_lines(Grad<T> to, const T* x, const ChannelValues& center, const ChannelValues& scale,
-                         const ChannelValues& offset, MapShape shape);
+void write_channel_lines(Grad<T> to, const T* x, const ChannelLine& line, MapShape shape);
 
-/// to = d * scale - rest - (x - center) * slope; `to` may be d or x.
+/// to = d * factor - rest - (x - center) * slope, d as in channel_products; `to` may be d or x.
 template <class T>
-void write_channel_planes(Grad<T> to, const T* d, const T* x, const ChannelValues& scale, const ChannelValues& rest,
-                          const ChannelValues& center, const ChannelValues& slope, MapShape shape);
+void write_channel_planes(Grad<T> to, const T* d, const T* x, const ChannelLine& line, const ChannelValues& factor,
+                          const ChannelValues& rest, const ChannelValues& slope, MapShape shape);
 
 }  // namespace flowsmith::cpu

@@ -1,6 +1,6 @@
 // Batch normalisation on the GPU: as a layer of a flow and inside networks.
 //
-//   mean, var per channel over n, y, x; y = (x - mean) rstd gamma + beta; logdet += h w sum log rstd; inverse,
+//   mean, var per channel over n, y, x; y = act((x - mean) rstd gamma + beta); logdet += h w sum log rstd; inverse,
 //   gradients and running statistics: kernels/batch_norm.h
 //
 // Memory plan: the walk of channel_sums.h everywhere: a thread keeps to one channel, so that what belongs to the
@@ -62,16 +62,15 @@ __global__ void batch_statistics_kernel(double* mean, double* var, const double*
 /// gamma and beta may be null.
 template <Direction kDirection, class T>
 __global__ void batch_norm_kernel(T* out, const T* in, const double* mean, const double* var, const T* gamma,
-                                  const T* beta, double eps, cuda::ChannelSlices plan) {
+                                  const T* beta, double eps, Activation activation, cuda::ChannelSlices plan) {
   const cuda::ChannelThread thread(plan);
   if (thread.first >= thread.end) return;
   const int k = thread.channel;
-  const double center = mean[k], shift = beta == nullptr ? 0 : double(beta[k]);
-  const double scale = kDirection == Direction::kForward ? batch_norm_rstd(var[k], eps) * batch_norm_gamma(gamma, k)
-                                                         : std::sqrt(var[k] + eps);
+  const BatchNormLine<T> line = batch_norm_line(mean, var, gamma, beta, eps, activation, k);
+  const double deviation = std::sqrt(var[k] + eps);
   for (unsigned p = thread.first; p < thread.end; p += thread.step) {
     const std::size_t i = element(thread, p, plan);
-    out[i] = T(kDirection == Direction::kForward ? (in[i] - center) * scale + shift : in[i] * scale + center);
+    out[i] = kDirection == Direction::kForward ? line(in[i]) : T(in[i] * deviation + line.center);
   }
 }
 
@@ -83,18 +82,20 @@ __global__ void batch_norm_logdet_kernel(double* logdet, const double* var, doub
   if (threadIdx.x == 0) logdet[blockIdx.x] += pixels * sum;
 }
 
-/// Slices of the sums of dy and of dy * (x - mean).
+/// Slices of the sums of dy and of dy * (x - mean), dy in front of the activation.
 template <class T>
-__global__ void batch_norm_sums_kernel(double* partials, const T* dy, const T* x, const double* mean,
+__global__ void batch_norm_sums_kernel(double* partials, const T* dy, const T* x, const double* mean, const double* var,
+                                       const T* gamma, const T* beta, double eps, Activation activation,
                                        cuda::ChannelSlices plan) {
   const cuda::ChannelThread thread(plan);
   double sum = 0, product = 0;
   if (thread.first < thread.end) {
-    const double center = mean[thread.channel];
+    const BatchNormLine<T> line = batch_norm_line(mean, var, gamma, beta, eps, activation, thread.channel);
     for (unsigned p = thread.first; p < thread.end; p += thread.step) {
       const std::size_t i = element(thread, p, plan);
-      sum += dy[i];
-      product += dy[i] * (x[i] - center);
+      const double d = line.before(dy[i], x[i]);
+      sum += d;
+      product += d * (x[i] - line.center);
     }
   }
   cuda::write_slice_sum(partials, sum, thread, plan);
@@ -126,14 +127,15 @@ __global__ void batch_norm_parameters_kernel(BatchNormGradient* gradients, Grad<
 
 template <class T>
 __global__ void batch_norm_backward_kernel(Grad<T> dx, const BatchNormGradient* gradients, const T* dy, const T* x,
-                                           const double* mean, cuda::ChannelSlices plan) {
+                                           const double* mean, const double* var, const T* gamma, const T* beta,
+                                           double eps, Activation activation, cuda::ChannelSlices plan) {
   const cuda::ChannelThread thread(plan);
   if (thread.first >= thread.end) return;
   const BatchNormGradient gradient = gradients[thread.channel];
-  const double center = mean[thread.channel];
+  const BatchNormLine<T> line = batch_norm_line(mean, var, gamma, beta, eps, activation, thread.channel);
   for (unsigned p = thread.first; p < thread.end; p += thread.step) {
     const std::size_t i = element(thread, p, plan);
-    dx.write(i, T(gradient.scale * dy[i] - gradient.rest - (x[i] - center) * gradient.slope));
+    dx.write(i, T(gradient.scale * line.before(dy[i], x[i]) - gradient.rest - (x[i] - line.center) * gradient.slope));
   }
 }
 
@@ -148,11 +150,11 @@ __global__ void update_running_kernel(double* running_mean, double* running_var,
 
 template <Direction kDirection, class T, Gpu G>
 void launch_batch_norm(T* out, double* logdet, const T* in, const double* mean, const double* var, const T* gamma,
-                       const T* beta, double eps, MapShape shape, G gpu) {
+                       const T* beta, double eps, Activation activation, MapShape shape, G gpu) {
   if (shape.size() == 0) return;
   const cuda::ChannelSlices plan(shape);
   FLOWSMITH_LAUNCH((batch_norm_kernel<kDirection, T>), plan.grid(), cuda::kBlockThreads, 0, gpu, out, in, mean, var,
-                   gamma, beta, eps, plan);
+                   gamma, beta, eps, activation, plan);
   if (logdet == nullptr) return;
   const double pixels = kDirection == Direction::kForward ? double(shape.pixels()) : -double(shape.pixels());
   FLOWSMITH_LAUNCH(batch_norm_logdet_kernel, cuda::one_block_per_image(shape.n), cuda::kBlockThreads, 0, gpu, logdet,
@@ -175,21 +177,21 @@ void batch_moments(double* mean, double* var, const T* x, MapShape shape, G gpu)
 
 template <class T, Gpu G>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, G gpu) {
-  launch_batch_norm<Direction::kForward>(y, logdet, x, mean, var, gamma, beta, eps, shape, gpu);
+                        const T* beta, double eps, Activation activation, MapShape shape, G gpu) {
+  launch_batch_norm<Direction::kForward>(y, logdet, x, mean, var, gamma, beta, eps, activation, shape, gpu);
 }
 
 template <class T, Gpu G>
 void batch_norm_inverse(T* x, double* logdet, const T* y, const double* mean, const double* var, double eps,
                         MapShape shape, G gpu) {
   const T* const none = nullptr;
-  launch_batch_norm<Direction::kInverse>(x, logdet, y, mean, var, none, none, eps, shape, gpu);
+  launch_batch_norm<Direction::kInverse>(x, logdet, y, mean, var, none, none, eps, Activation::kNone, shape, gpu);
 }
 
 template <class T, Gpu G>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, G gpu) {
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, G gpu) {
   if (!dx && !dgamma && !dbeta) return;
   const cuda::ChannelSlices plan(shape);
   const std::size_t gradient_bytes = shape.c * sizeof(BatchNormGradient), sum_bytes = 2 * shape.c * sizeof(double);
@@ -200,8 +202,8 @@ void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy,
     sums = reinterpret_cast<double*>(gradients + shape.c);
     double* const partials = sums + 2 * shape.c;
     if (shape.size() > 0) {
-      FLOWSMITH_LAUNCH(batch_norm_sums_kernel<T>, plan.grid(), cuda::kBlockThreads, 0, gpu, partials, dy, x, mean,
-                       plan);
+      FLOWSMITH_LAUNCH(batch_norm_sums_kernel<T>, plan.grid(), cuda::kBlockThreads, 0, gpu, partials, dy, x, mean, var,
+                       gamma, beta, eps, activation, plan);
     }
     cuda::add_slices(Grad<double>{sums}, partials, plan, gpu, 2);
   }
@@ -209,7 +211,7 @@ void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy,
                    dgamma, dbeta, sums, dlogdet, var, gamma, eps, statistics, plan);
   if (!dx || shape.size() == 0) return;
   FLOWSMITH_LAUNCH(batch_norm_backward_kernel<T>, plan.grid(), cuda::kBlockThreads, 0, gpu, dx, gradients, dy, x, mean,
-                   plan);
+                   var, gamma, beta, eps, activation, plan);
 }
 
 template <Gpu G>
@@ -222,13 +224,14 @@ void update_running(double* running_mean, double* running_var, const double* bat
 template void update_running(double*, double*, const double*, const double*, int, std::size_t, double, const double*,
                              const double*, ThisGpu);
 
-#define FLOWSMITH_INSTANTIATE(T)                                                                                    \
-  template void batch_moments(double*, double*, const T*, MapShape, ThisGpu);                                       \
-  template void batch_norm_forward(T*, double*, const T*, const double*, const double*, const T*, const T*, double, \
-                                   MapShape, ThisGpu);                                                              \
-  template void batch_norm_inverse(T*, double*, const T*, const double*, const double*, double, MapShape, ThisGpu); \
-  template void batch_norm_backward(Grad<T>, Grad<T>, Grad<T>, const T*, const double*, const T*, const double*,    \
-                                    const double*, const T*, double, NormStatistics, MapShape, ThisGpu);
+#define FLOWSMITH_INSTANTIATE(T)                                                                                     \
+  template void batch_moments(double*, double*, const T*, MapShape, ThisGpu);                                        \
+  template void batch_norm_forward(T*, double*, const T*, const double*, const double*, const T*, const T*, double,  \
+                                   Activation, MapShape, ThisGpu);                                                   \
+  template void batch_norm_inverse(T*, double*, const T*, const double*, const double*, double, MapShape, ThisGpu);  \
+  template void batch_norm_backward(Grad<T>, Grad<T>, Grad<T>, const T*, const double*, const T*, const double*,     \
+                                    const double*, const T*, const T*, double, Activation, NormStatistics, MapShape, \
+                                    ThisGpu);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

@@ -21,11 +21,10 @@ void batch_moments(double* mean, double* var, const T* x, MapShape shape, Refere
 
 template <class T>
 void batch_norm_forward(T* y, double* logdet, const T* x, const double* mean, const double* var, const T* gamma,
-                        const T* beta, double eps, MapShape shape, Reference) {
+                        const T* beta, double eps, Activation activation, MapShape shape, Reference) {
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const int k = int(i % shape.c);
-    const double xh = (x[i] - mean[k]) * batch_norm_rstd(var[k], eps);
-    y[i] = T(xh * batch_norm_gamma(gamma, k) + (beta ? beta[k] : 0));
+    y[i] = batch_norm_line(mean, var, gamma, beta, eps, activation, k)(x[i]);
     if (logdet) logdet[i / shape.image_size()] += batch_norm_log_rstd(var[k], eps);
   }
 }
@@ -42,14 +41,18 @@ void batch_norm_inverse(T* x, double* logdet, const T* y, const double* mean, co
 
 template <class T>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
-                         const double* mean, const double* var, const T* gamma, double eps, NormStatistics statistics,
-                         MapShape shape, Reference) {
+                         const double* mean, const double* var, const T* gamma, const T* beta, double eps,
+                         Activation activation, NormStatistics statistics, MapShape shape, Reference) {
   const double m = double(shape.n * shape.pixels());
+  const auto before_activation = [&](std::size_t i) {
+    return batch_norm_line(mean, var, gamma, beta, eps, activation, int(i % shape.c)).before(dy[i], x[i]);
+  };
   std::vector<double> sum_dy(shape.c), sum_dy_xh(shape.c);
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const int k = int(i % shape.c);
-    sum_dy[k] += dy[i];
-    sum_dy_xh[k] += dy[i] * (x[i] - mean[k]) * batch_norm_rstd(var[k], eps);
+    const double d = before_activation(i);
+    sum_dy[k] += d;
+    sum_dy_xh[k] += d * (x[i] - mean[k]) * batch_norm_rstd(var[k], eps);
   }
   double mean_dlogdet = 0;
   for (int n = 0; dlogdet && n < shape.n; ++n) mean_dlogdet += dlogdet[n] / shape.n;
@@ -59,7 +62,7 @@ void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy,
     const BatchNormGradient gradient = statistics == NormStatistics::kFixed
                                            ? batch_norm_fixed_gradient(rstd, scale)
                                            : batch_norm_gradient(rstd, scale, sum_dy[k], sum_dy_xh[k], m, mean_dlogdet);
-    dx.write(i, T(gradient.scale * dy[i] - gradient.rest - (x[i] - mean[k]) * gradient.slope));
+    dx.write(i, T(gradient.scale * before_activation(i) - gradient.rest - (x[i] - mean[k]) * gradient.slope));
   }
   for (int k = 0; dgamma && k < shape.c; ++k) dgamma.write(k, T(sum_dy_xh[k]));
   for (int k = 0; dbeta && k < shape.c; ++k) dbeta.write(k, T(sum_dy[k]));
@@ -77,10 +80,11 @@ void update_running(double* running_mean, double* running_var, const double* bat
 #define FLOWSMITH_INSTANTIATE(T)                                                                                      \
   template void batch_moments(double*, double*, const T*, MapShape, Reference);                                       \
   template void batch_norm_forward(T*, double*, const T*, const double*, const double*, const T*, const T*, double,   \
-                                   MapShape, Reference);                                                              \
+                                   Activation, MapShape, Reference);                                                  \
   template void batch_norm_inverse(T*, double*, const T*, const double*, const double*, double, MapShape, Reference); \
   template void batch_norm_backward(Grad<T>, Grad<T>, Grad<T>, const T*, const double*, const T*, const double*,      \
-                                    const double*, const T*, double, NormStatistics, MapShape, Reference);
+                                    const double*, const T*, const T*, double, Activation, NormStatistics, MapShape,  \
+                                    Reference);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

@@ -1,6 +1,6 @@
 // Batch normalisation: a worked example, moments that keep their digits, the inverse, logdet against the Jacobian of
 // fixed statistics, gradients through the statistics, running statistics, and the vectorised version against the plain
-// one.
+// one, with each activation.
 #include "kernels/batch_norm.h"
 #include "tests/support/jacobian.h"
 #include "tests/support/kernel_testing.h"
@@ -12,6 +12,14 @@ namespace {
 constexpr MapShape kShapes[] = {{2, 1, 1, 1},   {3, 31, 1, 3},  {31, 1, 3, 2},
                                 {5, 1, 1, 257}, {17, 7, 3, 64}, {2, 9, 8, 67}};
 const double* const kNone = nullptr;
+
+/// A layer of a flow, and networks with what follows their lines.
+struct Form {
+  bool network;
+  Activation activation;
+};
+constexpr Form kForms[] = {{false, Activation::kNone}, {true, Activation::kNone}, {true, Activation::kRelu},
+                           {true, Activation::kElu},   {true, Activation::kTanh}, {true, Activation::kLeakyRelu}};
 
 struct Moments {
   std::vector<double> mean, var;
@@ -31,13 +39,43 @@ TEST_CASE("a batch is normalised by its own mean and variance") {
   CHECK(batch.mean[0] == 4);
   CHECK(batch.var[0] == 9.5);
   std::vector<double> y(4), logdet{1, 2};
-  batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), kNone, kNone, 0.5, shape,
-                     Reference{});
+  batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), kNone, kNone, 0.5,
+                     Activation::kNone, shape, Reference{});
   for (int i = 0; i < 4; ++i) CHECK(y[i] == Approx((x[i] - 4) / std::sqrt(10)).epsilon(1e-15));
   for (int n = 0; n < 2; ++n) CHECK(logdet[n] == Approx(1 + n - std::log(10)).epsilon(1e-15));
   batch_norm_forward(y.data(), nullptr, x.data(), batch.mean.data(), batch.var.data(), gamma.data(), beta.data(), 0.5,
-                     shape, Reference{});
+                     Activation::kNone, shape, Reference{});
   for (int i = 0; i < 4; ++i) CHECK(y[i] == Approx((x[i] - 4) / std::sqrt(10) * 2 - 1).epsilon(1e-15));
+}
+
+TEST_CASE("an activation follows the line, and its derivative comes first on the way back") {
+  const std::vector<double> x{1, 2, 4, 9}, gamma{2}, beta{-1}, mean{4}, var{1}, dy{10, 20, 30, 40};
+  const MapShape shape{2, 1, 2, 1};
+  std::vector<double> y(4), dx(4), dgamma(1), dbeta(1);
+  batch_norm_forward(y.data(), nullptr, x.data(), mean.data(), var.data(), gamma.data(), beta.data(), 3,
+                     Activation::kRelu, shape, Reference{});
+  CHECK(y == std::vector<double>{0, 0, 0, 4});  // lines -4, -3, -1, 4
+  batch_norm_backward<double>({dx.data()}, {dgamma.data()}, {dbeta.data()}, dy.data(), nullptr, x.data(), mean.data(),
+                              var.data(), gamma.data(), beta.data(), 3, Activation::kRelu, NormStatistics::kFixed,
+                              shape, Reference{});
+  CHECK(dx == std::vector<double>{0, 0, 0, 40});
+  CHECK(dgamma[0] == 40 * 2.5);
+  CHECK(dbeta[0] == 40);
+}
+
+TEST_CASE("not a number passes through batch norm and relu") {
+  const MapShape shape{2, 3, 3, 16};
+  std::vector<float> x = random_normal<float>(shape.size(), 1), y(x.size());
+  x[5] = NAN;
+  const std::vector<double> mean(16), var(16, 1);
+  const std::vector<float> one(16, 1);
+  const auto check = [&](auto backend) {
+    batch_norm_forward(y.data(), nullptr, x.data(), mean.data(), var.data(), one.data(), one.data(), 1e-5,
+                       Activation::kRelu, shape, backend);
+    for (std::size_t i = 0; i < y.size(); ++i) CHECK((i == 5 ? std::isnan(y[i]) : y[i] >= 0));
+  };
+  check(Reference{});
+  for_each_simd_target([&] { check(Cpu{}); });
 }
 
 TEST_CASE("moments keep their digits far from 0, with a first value far from the others, and of one value") {
@@ -70,13 +108,13 @@ TEST_CASE("batch_norm_inverse undoes batch_norm_forward for its statistics, in p
       std::vector<T> y(x.size()), back(x.size()), in_place = x;
       std::vector<double> logdet(shape.n, 2.5);
       batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), none, none, 1e-5,
-                         shape, backend);
+                         Activation::kNone, shape, backend);
       batch_norm_inverse(back.data(), logdet.data(), y.data(), batch.mean.data(), batch.var.data(), 1e-5, shape,
                          backend);
       CHECK(relative_error(back, x) < bound);
       CHECK(relative_error(logdet, std::vector<double>(shape.n, 2.5)) < 1e-12);  // the same sums in double, minus
       batch_norm_forward(in_place.data(), nullptr, in_place.data(), batch.mean.data(), batch.var.data(), none, none,
-                         1e-5, shape, backend);
+                         1e-5, Activation::kNone, shape, backend);
       CHECK(same_bits(in_place, y));
       batch_norm_inverse(in_place.data(), nullptr, in_place.data(), batch.mean.data(), batch.var.data(), 1e-5, shape,
                          backend);
@@ -99,7 +137,7 @@ TEST_CASE("batch norm logdet is the log-determinant of the whole batch's Jacobia
     std::vector<double> y(at.size());
     logdet.assign(shape.n, 0);
     batch_norm_forward(y.data(), logdet.data(), at.data(), batch.mean.data(), batch.var.data(), kNone, kNone, 0.1,
-                       shape, Reference{});
+                       Activation::kNone, shape, Reference{});
     return y;
   };
   const double of_batch = log_abs_det_jacobian(held, x);
@@ -126,7 +164,7 @@ TEST_CASE("with the batch's own statistics the Jacobian is singular") {
   const auto pull_back = [&](const std::vector<double>& dy) {
     std::vector<double> dx(x.size());
     batch_norm_backward<double>({dx.data()}, {}, {}, dy.data(), nullptr, x.data(), batch.mean.data(), batch.var.data(),
-                                nullptr, eps, NormStatistics::kOfBatch, shape, Reference{});
+                                nullptr, nullptr, eps, Activation::kNone, NormStatistics::kOfBatch, shape, Reference{});
     return dx;
   };
   for (double dx : pull_back(std::vector<double>(x.size(), 1))) CHECK(std::abs(dx) < 1e-15);
@@ -141,8 +179,9 @@ TEST_CASE("with the batch's own statistics the Jacobian is singular") {
 TEST_CASE("batch norm gradients, through the statistics and with these fixed") {
   for (const MapShape shape : {MapShape{2, 1, 1, 1}, {3, 5, 1, 3}, {5, 1, 3, 2}, {3, 1, 1, 31}}) {
     for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
-      for (const bool network : {true, false}) {
-        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(statistics), network);
+      for (const Form form : kForms) {
+        const bool network = form.network;
+        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(statistics), network, int(form.activation));
         const auto dy = random_normal<double>(shape.size(), 1), dlogdet = random_normal<double>(shape.n, 2);
         const auto x = random_normal<double>(shape.size(), 3);
         const Moments fixed = moments_of(random_normal<double>(shape.size(), 4), shape, Reference{});
@@ -160,7 +199,7 @@ TEST_CASE("batch norm gradients, through the statistics and with these fixed") {
               std::vector<double> y(shape.size()), logdet(shape.n);
               batch_norm_forward(y.data(), network ? nullptr : logdet.data(), in[0].data(), at.mean.data(),
                                  at.var.data(), network ? in[1].data() : nullptr, network ? in[2].data() : nullptr, eps,
-                                 shape, Reference{});
+                                 form.activation, shape, Reference{});
               return dot(y, dy) + dot(logdet, dlogdet);
             },
             [&](const Inputs& in, const Gradients& gradients) {
@@ -168,7 +207,8 @@ TEST_CASE("batch norm gradients, through the statistics and with these fixed") {
               batch_norm_backward(gradients[0], network ? gradients[1] : Grad<double>{},
                                   network ? gradients[2] : Grad<double>{}, dy.data(),
                                   network ? nullptr : dlogdet.data(), in[0].data(), at.mean.data(), at.var.data(),
-                                  network ? in[1].data() : nullptr, eps, statistics, shape, Reference{});
+                                  network ? in[1].data() : nullptr, network ? in[2].data() : nullptr, eps,
+                                  form.activation, statistics, shape, Reference{});
             });
       }
     }
@@ -178,8 +218,9 @@ TEST_CASE("batch norm gradients, through the statistics and with these fixed") {
 TEMPLATE_TEST_CASE("cpu batch norm agrees with the reference on every instruction set", "", float, double) {
   for (const MapShape shape : kShapes) {
     for (const GradMode mode : kGradModes) {
-      for (const bool network : {true, false}) {
-        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(mode), network);
+      for (const Form form : kForms) {
+        const bool network = form.network;
+        CAPTURE(shape.n, shape.h, shape.w, shape.c, int(mode), network, int(form.activation));
         auto x = random_normal<TestType>(shape.size(), 1);
         for (std::size_t i = 0; i < x.size(); ++i) x[i] += TestType(4 * (i / shape.image_size() % 2));
         const auto dy = random_normal<TestType>(shape.size(), 2);
@@ -188,11 +229,11 @@ TEMPLATE_TEST_CASE("cpu batch norm agrees with the reference on every instructio
         const auto run = [&](auto backend) {
           const Moments batch = moments_of(x, shape, backend);
           const double *mean = batch.mean.data(), *var = batch.var.data();
-          const TestType* const g = network ? gamma.data() : nullptr;
+          const TestType *const g = network ? gamma.data() : nullptr, *const b = network ? beta.data() : nullptr;
           std::vector<TestType> y(x.size()), back(x.size());
           std::vector<double> up(shape.n, 0.5), down(shape.n, 0.5);
-          batch_norm_forward(y.data(), network ? nullptr : up.data(), x.data(), mean, var, g,
-                             network ? beta.data() : nullptr, 1e-5, shape, backend);
+          batch_norm_forward(y.data(), network ? nullptr : up.data(), x.data(), mean, var, g, b, 1e-5, form.activation,
+                             shape, backend);
           batch_norm_inverse(back.data(), down.data(), x.data(), mean, var, 1e-5, shape, backend);
           Outputs all = outputs(batch.mean, batch.var, y, up, back, down);
           for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
@@ -200,7 +241,7 @@ TEMPLATE_TEST_CASE("cpu batch norm agrees with the reference on every instructio
             auto dgamma = random_normal<TestType>(shape.c, 7), dbeta = random_normal<TestType>(shape.c, 8);
             batch_norm_backward(Grad<TestType>{dx.data(), mode}, Grad<TestType>{dgamma.data(), mode},
                                 Grad<TestType>{dbeta.data(), mode}, dy.data(), network ? nullptr : dlogdet.data(),
-                                x.data(), mean, var, g, 1e-5, statistics, shape, backend);
+                                x.data(), mean, var, g, b, 1e-5, form.activation, statistics, shape, backend);
             for (auto& values : outputs(dx, dgamma, dbeta)) all.push_back(std::move(values));
           }
           return all;
@@ -219,12 +260,12 @@ TEMPLATE_TEST_CASE("cpu batch norm agrees with the reference on every instructio
 TEST_CASE("gradients of cpu batch norm that nobody asked for are left out, and dx may replace dy") {
   const MapShape shape{9, 5, 3, 6};
   const auto x = random_normal<float>(shape.size(), 1), dy = random_normal<float>(shape.size(), 2);
-  const auto gamma = random_normal<float>(shape.c, 3);
-  const auto check = [&](NormStatistics statistics, auto backend) {
+  const auto gamma = random_normal<float>(shape.c, 3), beta = random_normal<float>(shape.c, 4);
+  const auto check = [&](NormStatistics statistics, Activation activation, auto backend) {
     const Moments batch = moments_of(x, shape, backend);
     const auto run = [&](Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* from) {
       batch_norm_backward(dx, dgamma, dbeta, from, nullptr, x.data(), batch.mean.data(), batch.var.data(), gamma.data(),
-                          1e-5, statistics, shape, backend);
+                          beta.data(), 1e-5, activation, statistics, shape, backend);
     };
     std::vector<float> dx(x.size()), dgamma(shape.c), dbeta(shape.c), alone(shape.c), in_place = dy;
     run({dx.data()}, {dgamma.data()}, {dbeta.data()}, dy.data());
@@ -237,8 +278,10 @@ TEST_CASE("gradients of cpu batch norm that nobody asked for are left out, and d
     run({}, {}, {}, dy.data());
   };
   for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
-    check(statistics, Reference{});
-    check(statistics, Cpu{});
+    for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
+      check(statistics, activation, Reference{});
+      check(statistics, activation, Cpu{});
+    }
   }
 }
 
@@ -251,12 +294,13 @@ TEST_CASE("a constant channel becomes 0 and has finite gradients, also at +-1e4"
     const Moments batch = moments_of(x, shape, Cpu{});
     std::vector<float> y(6), dx(6);
     std::vector<double> logdet(3);
-    batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), none, none, 1e-5, shape,
-                       Cpu{});
+    batch_norm_forward(y.data(), logdet.data(), x.data(), batch.mean.data(), batch.var.data(), none, none, 1e-5,
+                       Activation::kNone, shape, Cpu{});
     CHECK(y == std::vector<float>(6, 0));
     CHECK(logdet[0] == Approx(-std::log(1e-5)));
     batch_norm_backward<float>({dx.data()}, {}, {}, dy.data(), dlogdet.data(), x.data(), batch.mean.data(),
-                               batch.var.data(), none, 1e-5, NormStatistics::kOfBatch, shape, Cpu{});
+                               batch.var.data(), none, none, 1e-5, Activation::kNone, NormStatistics::kOfBatch, shape,
+                               Cpu{});
     for (int i = 0; i < 6; ++i) CHECK(dx[i] == Approx((dy[i] - 3.5) / std::sqrt(1e-5)));
   }
 }

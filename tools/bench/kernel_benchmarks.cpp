@@ -238,7 +238,7 @@ void add_dense(KernelList& list, DenseShape s) {
   });
 }
 
-/// As it stands in a network: statistics of the batch, gamma and beta.
+/// As it stands in a network: statistics of the batch, gamma, beta and a relu.
 void add_batch_norm(KernelList& list, MapShape s) {
   const double map = double(s.size());
   // The statistics read x before it is normalised.
@@ -251,7 +251,8 @@ void add_batch_norm(KernelList& list, MapShape s) {
     float* const y = memory.zeros<float>(s.size());
     return [=] {
       batch_moments(mean, var, x, s, stream);
-      batch_norm_forward(y, static_cast<double*>(nullptr), x, mean, var, gamma, beta, kBatchNormEps, s, stream);
+      batch_norm_forward(y, static_cast<double*>(nullptr), x, mean, var, gamma, beta, kBatchNormEps, Activation::kRelu,
+                         s, stream);
     };
   });
   // The two sums read dy and x before dx is made of both.
@@ -259,13 +260,14 @@ void add_batch_norm(KernelList& list, MapShape s) {
     const float* const x = memory.normal(s.size());
     const float* const dy = memory.normal(s.size());
     const float* const gamma = memory.normal(s.c);
+    const float* const beta = memory.normal(s.c);
     const double* const mean = memory.zeros<double>(s.c);
     const double* const var = memory.copy(std::vector<double>(s.c, 1.0));
     const Grad<float> dx{memory.zeros<float>(s.size())};
     const Grad<float> dgamma{memory.zeros<float>(s.c)}, dbeta{memory.zeros<float>(s.c)};
     return [=] {
-      batch_norm_backward(dx, dgamma, dbeta, dy, static_cast<const double*>(nullptr), x, mean, var, gamma,
-                          kBatchNormEps, NormStatistics::kOfBatch, s, stream);
+      batch_norm_backward(dx, dgamma, dbeta, dy, static_cast<const double*>(nullptr), x, mean, var, gamma, beta,
+                          kBatchNormEps, Activation::kRelu, NormStatistics::kOfBatch, s, stream);
     };
   });
 }
