@@ -9,12 +9,11 @@
 // Two steps, so that one kernel normalises by whatever statistics it is given: batch_moments finds mean and var of a
 // batch, batch_norm applies them, or the running ones in evaluation.
 //
-// gamma, beta and act (activation.h) belong to networks, where each saves passes over the map; a flow has none of them,
-// gamma and beta are null and act is kNone. There a gamma of 0
-// or below would be no bijection, so what learns a scale behind the layer is channel_affine, whose scale is an
-// exponential. logdet is null in a network.
+// gamma, beta and act (activation.h) belong to networks, where each saves passes over the map; a flow has none of them:
+// gamma and beta are null and act is kNone. There a gamma of 0 or below would be no bijection, so what learns a scale
+// behind the layer is channel_affine, whose scale is an exponential. logdet is null in a network.
 //
-// Statistics are double: there are few of them. Each element is computed in double and rounded once.
+// Statistics are double: there are few of them. Each element is computed in double and rounded once, before act.
 #pragma once
 
 #include "kernels/activation.h"
@@ -62,15 +61,14 @@ enum class NormStatistics {
   kFixed,    ///< constants
 };
 
-/// Gradients of batch_norm_forward. act' is computed from x again, which is read anyway; below, dy is dy * act'. With
-/// g = dy*gamma and sums over n,y,x:
+/// Gradients of batch_norm_forward. With d = dy * act', g = d*gamma and sums over n,y,x:
 ///   kFixed    dx = rstd * g
 ///   kOfBatch  dx = rstd * (g - sum(g)/m - xh * (sum(g*xh)/m + sum_n(dlogdet)/n)),
 ///             the gradient through mean and var included, also through what var adds to logdet
-///   dgamma[k] = sum(dy*xh), dbeta[k] = sum(dy)
-/// Sums are in double and in a fixed order. gamma and beta are null where they were in
-/// forward, dlogdet where logdet was. dx may
-/// overwrite dy itself.
+///   dgamma[k] = sum(d*xh), dbeta[k] = sum(d)
+/// act' is that of activation.h at y, which is computed from x again: x is read anyway. Sums are in double and in a
+/// fixed order. gamma and beta are null where they were in forward, dlogdet where logdet was. dx may overwrite dy
+/// itself.
 template <class T>
 void batch_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const double* dlogdet, const T* x,
                          const double* mean, const double* var, const T* gamma, const T* beta, double eps,

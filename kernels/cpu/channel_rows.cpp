@@ -1,9 +1,7 @@
 #include "kernels/cpu/channel_rows.h"
 
 #include <algorithm>
-#include <type_traits>
 
-#include "kernels/activation_math.h"
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_dispatch.h"
@@ -13,48 +11,66 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/activation-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace flowsmith::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Doubles = hn::ScalableTag<double>;
-using Floats = hn::Rebind<float, Doubles>;  // as many
+template <class T>
+using Elements = hn::Rebind<T, Doubles>;  // as many
 using DoubleVector = hn::Vec<Doubles>;
 
 HWY_INLINE DoubleVector load(const double* from) { return hn::LoadU(Doubles(), from); }
-HWY_INLINE DoubleVector load(const float* from) { return hn::PromoteTo(Doubles(), hn::LoadU(Floats(), from)); }
+HWY_INLINE DoubleVector load(const float* from) { return hn::PromoteTo(Doubles(), hn::LoadU(Elements<float>(), from)); }
 
-HWY_INLINE void write(Grad<double> to, std::size_t at, DoubleVector value) {
-  if (to.mode == GradMode::kAccumulate) value = hn::Add(load(to.data + at), value);
-  hn::StoreU(value, Doubles(), to.data + at);
-}
-HWY_INLINE void write(Grad<float> to, std::size_t at, DoubleVector value) {
-  auto rounded = hn::DemoteTo(Floats(), value);
-  if (to.mode == GradMode::kAccumulate) rounded = hn::Add(hn::LoadU(Floats(), to.data + at), rounded);
-  hn::StoreU(rounded, Floats(), to.data + at);
-}
+HWY_INLINE DoubleVector rounded(Doubles, DoubleVector value) { return value; }
+HWY_INLINE auto rounded(Elements<float> d, DoubleVector value) { return hn::DemoteTo(d, value); }
 
-/// Whether loops over vectors know the activation; rows of others are computed element by element.
+/// What the loops over vectors know; rows with elu and tanh are computed element by element.
 constexpr bool vectorised(Activation activation) {
-  return activation == Activation::kNone || activation == Activation::kRelu;
+  return activation != Activation::kElu && activation != Activation::kTanh;
 }
 
-/// d * act', where `distance` is x - center.
-template <Activation kActivation>
-HWY_INLINE DoubleVector before_activation(DoubleVector d, DoubleVector distance, const RowTables& tables,
-                                          std::size_t j) {
-  if constexpr (kActivation == Activation::kRelu) {
-    const DoubleVector line = hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j));
-    const DoubleVector one = hn::Set(Doubles(), 1.0);
-    return hn::Mul(d, hn::IfThenElseZero(hn::Gt(line, hn::Zero(Doubles())), one));  // not a number stays that
+/// As activate(), so that not a number stays that.
+template <Activation kActivation, class D>
+HWY_INLINE hn::Vec<D> activated(D d, hn::Vec<D> y) {
+  const hn::Vec<D> zero = hn::Zero(d);
+  if constexpr (kActivation == Activation::kRelu) return hn::IfThenZeroElse(hn::Lt(y, zero), y);
+  if constexpr (kActivation == Activation::kLeakyRelu) {
+    return hn::IfThenElse(hn::Gt(y, zero), y, hn::Mul(y, hn::Set(d, hn::TFromD<D>(kLeakySlope))));
   }
-  return d;
+  return y;
 }
+
+/// Writes act(value), where value is rounded first.
+template <Activation kActivation, class T>
+HWY_INLINE void write(Grad<T> to, std::size_t at, DoubleVector value) {
+  const Elements<T> d;
+  auto result = activated<kActivation>(d, rounded(d, value));
+  if (to.mode == GradMode::kAccumulate) result = hn::Add(hn::LoadU(d, to.data + at), result);
+  hn::StoreU(result, d, to.data + at);
+}
+
+/// A double rounds to a T above 0 if it is above this: half the least float is a tie, which goes to 0.
 template <class T>
-double before_activation(T d, double distance, const RowTables& tables, std::size_t j) {
-  if (tables.activation == Activation::kNone) return double(d);
+inline constexpr double kRoundsToZero = sizeof(T) == sizeof(double) ? 0.0 : 0x1p-150;
+
+/// *d * act' at the line rounded to T, where `distance` is x - center.
+template <Activation kActivation, class T>
+HWY_INLINE DoubleVector before_activation(const T* d, DoubleVector distance, const RowTables& tables, std::size_t j) {
+  if constexpr (kActivation == Activation::kNone) return load(d);
+  const DoubleVector line = hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j));
+  const auto positive = hn::Gt(line, hn::Set(Doubles(), kRoundsToZero<T>));
+  const double below = kActivation == Activation::kRelu ? 0.0 : double(T(kLeakySlope));
+  return hn::Mul(load(d), hn::IfThenElse(positive, hn::Set(Doubles(), 1.0), hn::Set(Doubles(), below)));
+}
+template <Activation kActivation, class T>
+HWY_INLINE double before_activation(const T* d, double distance, const RowTables& tables, std::size_t j) {
+  if constexpr (kActivation == Activation::kNone) return *d;
   const T line = T(distance * tables.scale[j] + tables.offset[j]);
-  return double(d) * activation_derivative(tables.activation, activate(tables.activation, line));
+  return double(*d) * flowsmith::activation_derivative(kActivation, flowsmith::activate(kActivation, line));
 }
 
 /// Adds the elements of a run of rows to sums that are as long as a row; without d, x - center stands in its place.
@@ -68,13 +84,13 @@ HWY_INLINE void add_rows(double* first, double* second, const T* d, const T* x, 
     for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
       const DoubleVector factor =
-          kMoments ? distance : before_activation<kActivation>(load(d + row + j), distance, tables, j);
+          kMoments ? distance : before_activation<kActivation>(d + row + j, distance, tables, j);
       hn::StoreU(hn::Add(load(first + j), factor), Doubles(), first + j);
       hn::StoreU(hn::Add(load(second + j), hn::Mul(factor, distance)), Doubles(), second + j);
     }
     for (; j < width; ++j) {
       const double distance = x[row + j] - tables.center[j];
-      const double factor = kMoments ? distance : before_activation(d[row + j], distance, tables, j);
+      const double factor = kMoments ? distance : before_activation<kActivation>(d + row + j, distance, tables, j);
       first[j] += factor;
       second[j] += factor * distance;
     }
@@ -89,15 +105,11 @@ HWY_INLINE void line_rows(Grad<T> to, const T* x, const RowTables& tables, std::
     std::size_t j = 0;
     for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      DoubleVector line = hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j));
-      if constexpr (kActivation == Activation::kRelu) {
-        line = hn::IfThenZeroElse(hn::Lt(line, hn::Zero(Doubles())), line);  // not a number stays that
-      }
-      write(to, row + j, line);
+      write<kActivation>(to, row + j, hn::Add(hn::Mul(distance, load(tables.scale + j)), load(tables.offset + j)));
     }
     for (; j < width; ++j) {
       const T line = T((x[row + j] - tables.center[j]) * tables.scale[j] + tables.offset[j]);
-      to.write(row + j, activate(tables.activation, line));
+      to.write(row + j, flowsmith::activate(kActivation, line));
     }
   }
 }
@@ -110,24 +122,16 @@ HWY_INLINE void plane_rows(Grad<T> to, const T* d, const T* x, const RowTables& 
     std::size_t j = 0;
     for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
       const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      const DoubleVector gradient = before_activation<kActivation>(load(d + row + j), distance, tables, j);
+      const DoubleVector gradient = before_activation<kActivation>(d + row + j, distance, tables, j);
       const DoubleVector line = hn::Sub(hn::Mul(gradient, load(tables.factor + j)), load(tables.rest + j));
-      write(to, row + j, hn::Sub(line, hn::Mul(distance, load(tables.slope + j))));
+      write<Activation::kNone>(to, row + j, hn::Sub(line, hn::Mul(distance, load(tables.slope + j))));
     }
     for (; j < width; ++j) {
       const double distance = x[row + j] - tables.center[j];
-      const double gradient = before_activation(d[row + j], distance, tables, j);
+      const double gradient = before_activation<kActivation>(d + row + j, distance, tables, j);
       to.write(row + j, T(gradient * tables.factor[j] - tables.rest[j] - distance * tables.slope[j]));
     }
   }
-}
-
-/// Calls run with the activation as a constant; of those that are not vectorised one stands for all.
-template <class Run>
-HWY_INLINE void with_activation(Activation activation, const Run& run) {
-  if (activation == Activation::kNone) return run(std::integral_constant<Activation, Activation::kNone>());
-  if (activation == Activation::kRelu) return run(std::integral_constant<Activation, Activation::kRelu>());
-  run(std::integral_constant<Activation, Activation::kElu>());
 }
 
 // What is chosen at run time: functions of one type each.

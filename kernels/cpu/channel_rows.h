@@ -1,6 +1,6 @@
 // Numbers per channel against a whole map: what actnorm and batch norm are made of. A map counts as rows of whole
 // pixels that fill vectors, and what belongs to the channels is repeated along a row, so one or three channels cost no
-// more than eight. Arithmetic is in double; elements are rounded once.
+// more than eight. Arithmetic is in double; elements are rounded once, before their activation.
 #pragma once
 
 #include "kernels/activation.h"

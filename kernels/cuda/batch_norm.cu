@@ -6,14 +6,14 @@
 // Memory plan: the walk of channel_sums.h everywhere: a thread keeps to one channel, so that what belongs to the
 // channel is computed once for 16 pixels, and maps are read and written in full lines. The moments take one pass over
 // x, around the first value of each channel (kernels/cpu/batch_norm.cpp says why that keeps the digits): slices, one
-// launch that adds them, one thread per channel. Backward sums dy and dy (x - mean) in a pass of its own, because every
-// dx needs them, and writes dx in a second. The log-determinant is the same for all images: each image has a block that
-// sums the channels.
+// launch that adds them, one thread per channel. Backward sums d = dy act' and d (x - mean) in a pass of its own,
+// because every dx needs them, and writes dx in a second; both find act' from the x that they read. The log-determinant
+// is the same for all images: each image has a block that sums the channels.
 //
-// Floor: moments PC f, forward and inverse 2 PC f, backward 2 PC f for the sums and 3 PC f for dx; 4 to 8 FLOPs per
-// element, in double, which a data-centre GPU computes faster than it moves the bytes. 128 maps of 28 x 28 x 64: 26 MB
-// per PC f, so 26 us to train forward and 43 us backward at 3 TB/s; what the L2 cache holds of the first pass makes the
-// second faster.
+// Floor: moments PC f, forward and inverse 2 PC f, backward 2 PC f for the sums and 3 PC f for dx; up to 8 FLOPs per
+// element, in double, and the activation, which a data-centre GPU computes faster than it moves the bytes. 128 maps of
+// 28 x 28 x 64: 26 MB per PC f, so 26 us to train forward and 43 us backward at 3 TB/s; what the L2 cache holds of the
+// first pass makes the second faster.
 #include "kernels/batch_norm.h"
 #include "kernels/batch_norm_math.h"
 #include "kernels/cuda/block_reduce.h"

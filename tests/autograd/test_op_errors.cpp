@@ -107,6 +107,7 @@ TEST_CASE("batch norm names what does not fit") {
   check_error("variance", [&] { batch_norm_inverse(v.tape, x, logdet, bad_var); });
   check_error("gamma and beta together", [&] { batch_norm(v.tape, x, channels, {}, {}, moments); });
   check_error("channel_affine", [&] { batch_norm(v.tape, x, channels, channels, logdet, moments); });
+  check_error("no bijection", [&] { batch_norm(v.tape, x, {}, {}, logdet, moments, 0.1, Activation::kRelu); });
   check_error("gamma", [&] { batch_norm(v.tape, x, v(Shape{2}), channels, {}, moments); });
   check_error("beta", [&] { batch_norm(v.tape, x, channels, v(Shape{3}, DType::kF32), {}, moments); });
   check_error("logdet", [&] { batch_norm(v.tape, x, {}, {}, v(Shape{3}), moments); });

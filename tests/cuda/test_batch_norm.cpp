@@ -7,7 +7,8 @@ namespace flowsmith::testing {
 namespace {
 
 /// 28 x 28 x 16 has several slices per image, 257 channels two groups of them (channel_sums.h).
-constexpr MapShape kShapes[] = {{2, 1, 1, 1}, {3, 7, 1, 3}, {2, 7, 9, 48}, {2, 28, 28, 16}, {5, 1, 1, 257}};
+constexpr MapShape kShapes[] = {{2, 1, 1, 1},  {3, 7, 1, 3},    {2, 3, 5, 31}, {2, 7, 9, 48},
+                                {3, 5, 1, 64}, {2, 28, 28, 16}, {5, 1, 1, 257}};
 
 /// A layer of a flow, and networks with what follows their lines.
 struct Form {

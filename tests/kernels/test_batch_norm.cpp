@@ -9,8 +9,8 @@
 namespace flowsmith::testing {
 namespace {
 
-constexpr MapShape kShapes[] = {{2, 1, 1, 1},   {3, 31, 1, 3},  {31, 1, 3, 2},
-                                {5, 1, 1, 257}, {17, 7, 3, 64}, {2, 9, 8, 67}};
+constexpr MapShape kShapes[] = {{2, 1, 1, 1},  {3, 31, 1, 3},  {31, 1, 3, 2},  {2, 3, 5, 31},
+                                {3, 5, 1, 48}, {5, 1, 1, 257}, {17, 7, 3, 64}, {2, 9, 8, 67}};
 const double* const kNone = nullptr;
 
 /// A layer of a flow, and networks with what follows their lines.
@@ -63,19 +63,55 @@ TEST_CASE("an activation follows the line, and its derivative comes first on the
   CHECK(dbeta[0] == 40);
 }
 
-TEST_CASE("not a number passes through batch norm and relu") {
-  const MapShape shape{2, 3, 3, 16};
-  std::vector<float> x = random_normal<float>(shape.size(), 1), y(x.size());
-  x[5] = NAN;
-  const std::vector<double> mean(16), var(16, 1);
-  const std::vector<float> one(16, 1);
-  const auto check = [&](auto backend) {
-    batch_norm_forward(y.data(), nullptr, x.data(), mean.data(), var.data(), one.data(), one.data(), 1e-5,
-                       Activation::kRelu, shape, backend);
-    for (std::size_t i = 0; i < y.size(); ++i) CHECK((i == 5 ? std::isnan(y[i]) : y[i] >= 0));
+/// Of an image's 45 elements in rows of 72, vectors and what they leave.
+constexpr MapShape kRagged{2, 3, 5, 3};
+
+TEMPLATE_TEST_CASE("not a number passes through batch norm and its activation, both ways", "", float, double) {
+  const std::vector<double> mean(3), var(3, 1);
+  const std::vector<TestType> one(3, 1);
+  const auto check = [&](Activation activation, auto backend) {
+    for (const std::size_t bad : {0, 44, 60, 89}) {
+      CAPTURE(int(activation), bad);
+      auto x = random_normal<TestType>(kRagged.size(), 1), dy = random_normal<TestType>(kRagged.size(), 2);
+      std::vector<TestType> y(x.size()), dx(x.size());
+      const auto backward = [&] {
+        batch_norm_backward<TestType>({dx.data()}, {}, {}, dy.data(), nullptr, x.data(), mean.data(), var.data(),
+                                      one.data(), one.data(), 1e-5, activation, NormStatistics::kFixed, kRagged,
+                                      backend);
+        for (std::size_t i = 0; i < dx.size(); ++i) CHECK(std::isnan(dx[i]) == (i == bad));
+      };
+      dy[bad] = NAN;
+      backward();
+      dy[bad] = 1;
+      x[bad] = NAN;
+      batch_norm_forward(y.data(), nullptr, x.data(), mean.data(), var.data(), one.data(), one.data(), 1e-5, activation,
+                         kRagged, backend);
+      for (std::size_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y[i]) == (i == bad));
+      if (activation != Activation::kNone) backward();  // a fixed line alone has a gradient that no x changes
+    }
   };
-  check(Reference{});
-  for_each_simd_target([&] { check(Cpu{}); });
+  for (const Form form : kForms) {
+    check(form.activation, Reference{});
+    for_each_simd_target([&] { check(form.activation, Cpu{}); });
+  }
+}
+
+TEST_CASE("a line that rounds to 0 has the derivative of its y, which is 0, and not of the line") {
+  const std::vector<float> x(kRagged.size(), 1e-25f), dy(x.size(), 1), gamma(3, 1e-30f), beta(3);
+  const std::vector<double> mean(3), var(3, 1);
+  const auto check = [&](Activation activation, double derivative, auto backend) {
+    std::vector<float> y(x.size(), 1), dbeta(3);
+    batch_norm_forward(y.data(), nullptr, x.data(), mean.data(), var.data(), gamma.data(), beta.data(), 1e-5,
+                       activation, kRagged, backend);
+    CHECK(y == std::vector<float>(x.size()));
+    batch_norm_backward<float>({}, {}, {dbeta.data()}, dy.data(), nullptr, x.data(), mean.data(), var.data(),
+                               gamma.data(), beta.data(), 1e-5, activation, NormStatistics::kFixed, kRagged, backend);
+    for (float sum : dbeta) CHECK(sum == Approx(30 * derivative).epsilon(1e-6));
+  };
+  for (const auto& [activation, derivative] : {std::pair{Activation::kRelu, 0.0}, {Activation::kLeakyRelu, 0.01}}) {
+    check(activation, derivative, Reference{});
+    for_each_simd_target([&, act = activation, expected = derivative] { check(act, expected, Cpu{}); });
+  }
 }
 
 TEST_CASE("moments keep their digits far from 0, with a first value far from the others, and of one value") {
@@ -278,7 +314,7 @@ TEST_CASE("gradients of cpu batch norm that nobody asked for are left out, and d
     run({}, {}, {}, dy.data());
   };
   for (const NormStatistics statistics : {NormStatistics::kOfBatch, NormStatistics::kFixed}) {
-    for (const Activation activation : {Activation::kNone, Activation::kRelu}) {
+    for (const Activation activation : {Activation::kNone, Activation::kRelu, Activation::kLeakyRelu}) {
       check(statistics, activation, Reference{});
       check(statistics, activation, Cpu{});
     }
