@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Flowsmith and PyTorch on the same machine, in turns, so that both meet the same weather.
 
-  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch N] [--threads 2] [--rounds 7]
+  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch N] [--threads 2] [--rounds 7] [--repeats 5]
 
 Each round runs `flow-bench` once and then asks one waiting PyTorch process for the same work at the batch that
-flow-bench reports, with contiguous and with channels_last convolutions; only one side computes at a time. Prints a
+flow-bench reports, with contiguous and with channels_last convolutions; only one side computes at a time, and the
+median of --repeats measurements counts: in its first tenth of a second a program's threads may share one core. Prints a
 markdown table of medians over the rounds; the ratio is against the faster of the two PyTorch layouts. The share of the
 multiply-add peak, which flow-bench measures in between, counts the operations of plain convolutions.
 """
@@ -33,7 +34,7 @@ def run_ours(options, model):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "ours.json"
         command = [options.bin, "--filter", f"^({'|'.join(WORK)})/{model}$", "--threads", str(options.threads),
-                   "--repeats", "1", "--json", str(path)]
+                   "--repeats", str(options.repeats), "--json", str(path)]
         if options.batch is not None:
             command += ["--batch", str(options.batch)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **OUR_ENVIRONMENT})
@@ -74,6 +75,7 @@ def main():
     parser.add_argument("--batch", type=int, help="default: that of flow-bench, 128 in training and 64 otherwise")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--python", default=sys.executable, help="interpreter that has torch")
     options = parser.parse_args()
 
@@ -92,7 +94,7 @@ def main():
             for what in WORK:
                 for layout in layouts_of(model):
                     request = {"model": model, "edition": EDITION, "layout": layout, "what": what,
-                               "batch": batch[model, what], "repeats": 1}
+                               "batch": batch[model, what], "repeats": options.repeats}
                     theirs[model, what, layout].append(ask_torch(process, request)["median_s"])
     process.stdin.close()
     process.wait()
