@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import bench_torch
 
@@ -26,6 +27,7 @@ WITHOUT_CONVOLUTIONS = ("moons", "nice")  # layouts say nothing of them
 WORK = ("train_step", "score", "sample")
 EDITION = "2024"  # the edition of flow-bench's models
 # As ./flow sets them. PyTorch keeps its own: waiting passively its small models would take twice as long and more.
+REST = 0.5  # seconds until PyTorch's threads, which spin after their work, leave both cores to ours
 OUR_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 
@@ -87,6 +89,7 @@ def main():
     for turn in range(options.rounds):
         print(f"round {turn + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for model in options.model:
+            time.sleep(REST)
             for what, row in run_ours(options, model).items():
                 ours[model, what].append(row["median_s"])
                 peak[model, what].append(row["share_of_peak"])
