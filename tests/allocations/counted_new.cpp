@@ -10,6 +10,19 @@ namespace {
 std::atomic<bool> counting{false};
 std::atomic<int> count{0};
 
+void* try_allocate(std::size_t size, std::size_t alignment) noexcept {
+  if (counting.load(std::memory_order_relaxed)) ++count;
+  return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+void* allocate(std::size_t size, std::size_t alignment) {
+  void* const memory = try_allocate(size, alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+constexpr std::size_t kAlignment = alignof(std::max_align_t);
+
 }  // namespace
 
 void start_counting() {
@@ -22,21 +35,34 @@ int stop_counting() {
   return count;
 }
 
-static void* allocate(std::size_t size, std::size_t alignment) {
-  if (counting.load(std::memory_order_relaxed)) ++count;
-  void* const memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
 }  // namespace flowsmith::testing
 
-// All other forms of new and delete come down to these.
-void* operator new(std::size_t size) { return flowsmith::testing::allocate(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return flowsmith::testing::allocate(size, std::size_t(alignment));
+// Every form of new and delete: AddressSanitizer has all of them of its own, and tells where memory from one of its
+// forms is given back to one of these.
+using flowsmith::testing::allocate, flowsmith::testing::try_allocate, flowsmith::testing::kAlignment;
+using std::align_val_t, std::nothrow_t, std::size_t;
+
+void* operator new(size_t size) { return allocate(size, kAlignment); }
+void* operator new[](size_t size) { return allocate(size, kAlignment); }
+void* operator new(size_t size, align_val_t alignment) { return allocate(size, size_t(alignment)); }
+void* operator new[](size_t size, align_val_t alignment) { return allocate(size, size_t(alignment)); }
+void* operator new(size_t size, const nothrow_t&) noexcept { return try_allocate(size, kAlignment); }
+void* operator new[](size_t size, const nothrow_t&) noexcept { return try_allocate(size, kAlignment); }
+void* operator new(size_t size, align_val_t alignment, const nothrow_t&) noexcept {
+  return try_allocate(size, size_t(alignment));
+}
+void* operator new[](size_t size, align_val_t alignment, const nothrow_t&) noexcept {
+  return try_allocate(size, size_t(alignment));
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t, align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const nothrow_t&) noexcept { std::free(memory); }
+void operator delete(void* memory, align_val_t, const nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, align_val_t, const nothrow_t&) noexcept { std::free(memory); }
