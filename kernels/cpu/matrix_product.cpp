@@ -18,7 +18,7 @@
 #include <hwy/foreach_target.h>
 
 #include "kernels/cpu/activation-inl.h"
-#include "kernels/cpu/gradient_tile-inl.h"
+#include "kernels/cpu/vector_math-inl.h"
 
 #ifndef FLOWSMITH_CPU_MATRIX_PRODUCT_TYPES
 #define FLOWSMITH_CPU_MATRIX_PRODUCT_TYPES
@@ -150,10 +150,60 @@ void pack_left_impl(float* to, const Factor& left, ProductSize size, int tile_ro
 /// Vectors of the next panel where so many are left: panels of three where that leaves no single vector behind.
 HWY_INLINE int panel_vectors(int left) { return left == 4 ? 2 : HWY_MIN(left, 3); }
 
-HWY_INLINE GradientTileFunction product_tile(int vectors, bool narrow) {
-  if (narrow) return &gradient_tile<kNarrowTileRows, 1>;
-  if (vectors == 1) return &gradient_tile<kTileRows, 1>;
-  return vectors == 2 ? &gradient_tile<kTileRows, 2> : &gradient_tile<kTileRows, 3>;
+/// Rows of the left factor by vectors of the right one, both packed, over a part of the depth.
+struct ProductTile {
+  const float *left, *right;
+  Index depth;
+  const float* start;  ///< what the sums of each row begin with; null: with `sums`
+  float* sums;         ///< [row][vector], without gaps; where they go if `out` is null
+  Grad<float> out;     ///< where they go when they are whole, out_stride from row to row
+  Index out_stride;
+  bool relu;  ///< on their way out
+};
+
+/// All sums in registers. GCC keeps an array of vectors there only if every loop over it is fully unrolled.
+template <int kRows, int kVectors>
+HWY_NOINLINE void product_tile(const ProductTile& tile) {
+  const Floats d;
+  Vector sum[kRows][kVectors];
+#pragma GCC unroll 24
+  for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      sum[m][v] = hn::LoadU(d, tile.start ? tile.start + v * kLanes : tile.sums + (m * kVectors + v) * kLanes);
+    }
+  }
+  const float *HWY_RESTRICT left = tile.left, *HWY_RESTRICT right = tile.right;
+  for (Index k = 0; k < tile.depth; ++k, left += kRows, right += kVectors * kLanes) {
+    Vector b[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) b[v] = hn::LoadU(d, right + v * kLanes);
+#pragma GCC unroll 24
+    for (int m = 0; m < kRows; ++m) {
+      const Vector a = hn::Set(d, left[m]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[m][v] = hn::MulAdd(a, b[v], sum[m][v]);
+    }
+  }
+#pragma GCC unroll 24
+  for (int m = 0; m < kRows; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      if (!tile.out) {
+        hn::StoreU(sum[m][v], d, tile.sums + (m * kVectors + v) * kLanes);
+      } else {
+        const Vector value = tile.relu ? activate<Activation::kRelu>(sum[m][v]) : sum[m][v];
+        write_first<true>(tile.out.data + m * tile.out_stride + v * kLanes, tile.out.mode, value, kLanes);
+      }
+    }
+  }
+}
+
+using ProductTileFunction = void (*)(const ProductTile&);
+HWY_INLINE ProductTileFunction find_product_tile(int vectors, bool narrow) {
+  if (narrow) return &product_tile<kNarrowTileRows, 1>;
+  if (vectors == 1) return &product_tile<kTileRows, 1>;
+  return vectors == 2 ? &product_tile<kTileRows, 2> : &product_tile<kTileRows, 3>;
 }
 
 /// Activates `rows` rows of sums and writes their first `columns` columns.
@@ -183,27 +233,37 @@ void product_share_impl(const ProductTask& task, const ProductShare& share, cons
   static thread_local Scratch panel_memory, sum_memory;
   float* const panel = panel_memory.reserve(kDepthPart * 3 * kLanes);
   float* const sums = sum_memory.reserve(blocks * tile_rows * 3 * kLanes);
+  const bool relu = task.activation == Activation::kRelu, simple = relu || task.activation == Activation::kNone;
   for (int v = share.first_vector, step; v < share.end_vector; v += step) {
     step = panel_vectors(share.end_vector - v);
     const Index width = Index(step) * kLanes, column = Index(v) * kLanes, columns = task.size.columns - column;
-    for (Index c = 0; c < width; c += kLanes) {
-      const Vector start =
-          task.bias && c < columns ? load_first(task.bias + column + c, columns - c) : hn::Zero(Floats());
-      for (Index r = 0; r < blocks * tile_rows; ++r) hn::StoreU(start, Floats(), sums + r * width + c);
-    }
-    const GradientTileFunction run = product_tile(step, narrow);
-    for (Index k = 0; k < depth; k += kDepthPart) {
+    HWY_ALIGN float start[3 * kLanes] = {};
+    if (task.bias) std::copy_n(task.bias + column, HWY_MIN(columns, width), start);
+    // Whole tiles go from the registers to where they belong; the others wait in `sums` until they are cut.
+    const int direct = simple && width <= columns ? rows / int(tile_rows) : 0;
+    const Grad<float> to{task.to.data + Index(first) * task.size.columns + column, task.to.mode};
+    const ProductTileFunction run = find_product_tile(step, narrow);
+    for (Index k = 0; k == 0 || k < depth; k += kDepthPart) {
       const Index part = HWY_MIN(kDepthPart, depth - k);
+      const bool last = k + part == depth;
       pack(panel, task.right, column, columns, width, k, part);
-      GradientTile tile{nullptr, panel, 0, tile_rows, 0, width, 1, int(part)};
       for (int b = 0; b < blocks; ++b) {
-        tile.scalars = packed + (Index(share.first_block + b) * depth + k) * tile_rows;
-        run(tile, sums + b * tile_rows * width);
+        float* const out = to.data + b * tile_rows * task.size.columns;
+        run({packed + (Index(share.first_block + b) * depth + k) * tile_rows,
+             panel,
+             part,
+             k == 0 ? start : nullptr,
+             sums + b * tile_rows * width,
+             {last && b < direct ? out : nullptr, to.mode},
+             task.size.columns,
+             relu});
       }
     }
-    const Grad<float> to{task.to.data + Index(first) * task.size.columns + column, task.to.mode};
-    with_activation(task.activation,
-                    [&](auto act) HWY_ATTR { finish<act()>(to, task.size.columns, sums, width, rows, columns); });
+    const Index done = direct * tile_rows;
+    with_activation(task.activation, [&](auto act) HWY_ATTR {
+      finish<act()>({to.data + done * task.size.columns, to.mode}, task.size.columns, sums + done * width, width,
+                    rows - int(done), columns);
+    });
   }
 }
 
