@@ -37,9 +37,7 @@ void dense_forward(float* y, const float* x, const float* weight, const float* b
   {
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
     product.pack(packed, thread, threads);
-    if (product.reads_others(threads)) {
 #pragma omp barrier
-    }
     product.compute(packed, thread, threads);
   }
 }

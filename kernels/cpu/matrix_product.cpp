@@ -2,10 +2,9 @@
 // left one by all threads together, tile rows by tile rows, the right one by each thread for itself, just before it is
 // used.
 //
-// Where the right factor is small and there are many rows, a thread owns rows: it waits for nobody, and has in its
-// cache what it computed of them before. Otherwise it owns a range of columns, of all rows if there are enough columns
-// for all threads. It goes through its columns in panels of up to three vectors: a part of a panel, kDepthPart deep,
-// lies in the first-level cache while the rows pass.
+// A thread owns a range of columns, of all rows if there are enough columns for all threads, so that no two of them
+// pack the same part of the right factor. It goes through its columns in panels of up to three vectors: a part of a
+// panel, kDepthPart deep, lies in the first-level cache while the rows pass.
 #include "kernels/cpu/matrix_product.h"
 
 #include <algorithm>
@@ -278,12 +277,7 @@ namespace {
 /// tile's. A panel is packed once for each chunk.
 constexpr int kChunkRows = 192;
 
-/// A thread that owns rows packs all of the right factor for itself: up to this size that takes less time than waiting
-/// for others to pack their rows of the left one. Fewer rows than these would be too little work beside it.
-constexpr double kMostPackedByEach = 1 << 17;
-constexpr int kLeastRowsOfEach = 32;
-
-/// What thread `thread` of `threads` does of so many tiles of rows and vectors of columns, if it is not to own rows.
+/// What thread `thread` of `threads` does of so many tiles of rows and vectors of columns.
 ProductShare share_of(int thread, int threads, int blocks, int vectors) {
   const int across = std::min(threads, (vectors + 2) / 3), down = std::min(threads / across, blocks);
   if (thread >= across * down) return {};
@@ -300,10 +294,6 @@ MatrixProduct::MatrixProduct(Grad<float> to, Factor left, Factor right, ProductS
   tile_rows_ = plan.tile_rows;
   vectors_ = plan.vectors;
   padded_columns_ = plan.vectors * plan.lanes;
-}
-
-bool MatrixProduct::split_by_rows(int threads) const {
-  return size_.rows >= threads * kLeastRowsOfEach && double(size_.depth) * padded_columns_ <= kMostPackedByEach;
 }
 
 std::size_t MatrixProduct::packed_size() const {
@@ -325,9 +315,7 @@ void MatrixProduct::pack(float* packed, int thread, int threads) const {
 void MatrixProduct::compute(const float* packed, int thread, int threads) const {
   if (size_.rows == 0 || size_.columns == 0) return;
   const ProductTask task{to_, right_, size_, bias_, activation_};
-  const ProductShare all =
-      split_by_rows(threads) ? ProductShare{blocks() * thread / threads, blocks() * (thread + 1) / threads, 0, vectors_}
-                             : share_of(thread, threads, blocks(), vectors_);
+  const ProductShare all = share_of(thread, threads, blocks(), vectors_);
   const int chunk = kChunkRows / tile_rows_;
   for (int block = all.first_block; block < all.end_block; block += chunk) {
     ProductShare share = all;

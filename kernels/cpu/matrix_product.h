@@ -22,17 +22,15 @@ struct ProductSize {
 /// to[r][c] (+)= act(bias[c] + sum over k of left(r, k) * right(c, k)), `to` without gaps. A null bias is zero. An
 /// element adds its terms in the order of k, whatever else is computed and by how many threads.
 ///
-/// The work of a team of threads in two parts: pack() copies the left factor tile by tile, compute() reads the copy. So
-/// what a layer computes takes one team, whatever number of products it is:
+/// The work of a team of threads in two parts: pack() copies the left factor tile by tile, compute() reads the copy, of
+/// which others packed parts. So what a layer computes takes one team, whatever number of products it is:
 ///
 ///   float* const packed = memory.reserve(product.packed_size());
 ///   #pragma omp parallel if (worth_threads_for(product.multiply_adds()))
 ///   {
 ///     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
 ///     product.pack(packed, thread, threads);
-///     if (product.reads_others(threads)) {
 ///   #pragma omp barrier
-///     }
 ///     product.compute(packed, thread, threads);
 ///   }
 class MatrixProduct {
@@ -50,14 +48,11 @@ class MatrixProduct {
     int first, count;
   };
   Rows rows_of(int thread, int threads) const;
-  /// Whether a thread of such a team computes with rows that others have packed.
-  bool reads_others(int threads) const { return threads > 1 && !split_by_rows(threads); }
   void pack(float* packed, int thread, int threads) const;
   void compute(const float* packed, int thread, int threads) const;
 
  private:
   int blocks() const { return (size_.rows + tile_rows_ - 1) / tile_rows_; }
-  bool split_by_rows(int threads) const;
 
   Grad<float> to_;
   Factor left_, right_;

@@ -26,8 +26,8 @@ LAYOUTS = ("contiguous", "channels_last")
 WITHOUT_CONVOLUTIONS = ("moons", "nice")  # layouts say nothing of them
 WORK = ("train_step", "score", "sample")
 EDITION = "2024"  # the edition of flow-bench's models
-# As ./flow sets them. PyTorch keeps its own: waiting passively its small models would take twice as long and more.
 REST = 0.5  # seconds until PyTorch's threads, which spin after their work, leave both cores to ours
+# As ./flow sets them. PyTorch keeps its own: waiting passively its small models would take twice as long and more.
 OUR_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 
