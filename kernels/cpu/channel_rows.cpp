@@ -73,27 +73,62 @@ HWY_INLINE double before_activation(const T* d, double distance, const RowTables
   return double(*d) * flowsmith::activation_derivative(kActivation, flowsmith::activate(kActivation, line));
 }
 
+/// add_rows for kVectors vectors of columns from j on, whose sums stay in registers over the rows.
+template <int kVectors, bool kMoments, Activation kActivation, class T>
+HWY_INLINE void add_columns(double* first, double* second, const T* d, const T* x, const RowTables& tables,
+                            std::size_t rows, std::size_t j) {
+  const std::size_t lanes = hn::Lanes(Doubles());
+  DoubleVector sum[kVectors], product[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sum[v] = load(first + j + v * lanes), product[v] = load(second + j + v * lanes);
+  for (std::size_t row = 0; row < rows; ++row) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const std::size_t column = j + v * lanes, at = row * tables.width + column;
+      const DoubleVector distance = hn::Sub(load(x + at), load(tables.center + column));
+      const DoubleVector factor =
+          kMoments ? distance : before_activation<kActivation>(d + at, distance, tables, column);
+      sum[v] = hn::Add(sum[v], factor);
+      product[v] = hn::Add(product[v], hn::Mul(factor, distance));
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    hn::StoreU(sum[v], Doubles(), first + j + v * lanes);
+    hn::StoreU(product[v], Doubles(), second + j + v * lanes);
+  }
+}
+
 /// Adds the elements of a run of rows to sums that are as long as a row; without d, x - center stands in its place.
 template <bool kMoments, Activation kActivation, class T>
 HWY_INLINE void add_rows(double* first, double* second, const T* d, const T* x, const RowTables& tables,
                          std::size_t size) {
-  const std::size_t lanes = hn::Lanes(Doubles());
-  for (std::size_t row = 0; row < size; row += tables.width) {
-    const std::size_t width = std::min(tables.width, size - row);
+  const std::size_t lanes = hn::Lanes(Doubles()), width = tables.width;
+  const std::size_t most = std::max<std::size_t>(1, 2048 / width) * width;  // they stay in the first-level cache
+  for (std::size_t begin = 0; begin < size; begin += most) {
+    const std::size_t count = std::min(most, size - begin), rows = count / width;
+    const T *const part = x + begin, *const part_d = kMoments ? nullptr : d + begin;
     std::size_t j = 0;
-    for (; vectorised(kActivation) && j + lanes <= width; j += lanes) {
-      const DoubleVector distance = hn::Sub(load(x + row + j), load(tables.center + j));
-      const DoubleVector factor =
-          kMoments ? distance : before_activation<kActivation>(d + row + j, distance, tables, j);
-      hn::StoreU(hn::Add(load(first + j), factor), Doubles(), first + j);
-      hn::StoreU(hn::Add(load(second + j), hn::Mul(factor, distance)), Doubles(), second + j);
+    if (vectorised(kActivation)) {
+      for (; j + 4 * lanes <= width; j += 4 * lanes) {
+        add_columns<4, kMoments, kActivation>(first, second, part_d, part, tables, rows, j);
+      }
+      for (; j + lanes <= width; j += lanes) {
+        add_columns<1, kMoments, kActivation>(first, second, part_d, part, tables, rows, j);
+      }
     }
-    for (; j < width; ++j) {
-      const double distance = x[row + j] - tables.center[j];
-      const double factor = kMoments ? distance : before_activation<kActivation>(d + row + j, distance, tables, j);
-      first[j] += factor;
-      second[j] += factor * distance;
-    }
+    const auto add_elements = [&](std::size_t row, std::size_t column, std::size_t end) {
+      for (; column < end; ++column) {
+        const std::size_t at = row * width + column;
+        const double distance = part[at] - tables.center[column];
+        const double factor =
+            kMoments ? distance : before_activation<kActivation>(part_d + at, distance, tables, column);
+        first[column] += factor;
+        second[column] += factor * distance;
+      }
+    };
+    for (std::size_t row = 0; j < width && row < rows; ++row) add_elements(row, j, width);
+    add_elements(rows, 0, count - rows * width);  // the last row may end early
   }
 }
 
@@ -168,10 +203,11 @@ HWY_AFTER_NAMESPACE();
 namespace flowsmith::cpu {
 namespace {
 
-/// Pixels of a row: of few channels so many that rows are whole vectors of 8 doubles and not too short.
+/// Elements of a row: one pixel if its channels fill vectors of 8 doubles, or nearly, and otherwise so many pixels that
+/// the row does and is not too short.
 std::size_t row_width(int c) {
   constexpr int kEnough = 64, kLanes = 8;
-  return c >= kEnough ? c : std::size_t(c) * kLanes * ((kLanes + c - 1) / c);
+  return c >= kEnough || (c >= kEnough / 2 && c % kLanes == 0) ? c : std::size_t(c) * kLanes * ((kLanes + c - 1) / c);
 }
 
 /// The values of the channels, repeated along a row.
