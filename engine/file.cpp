@@ -10,8 +10,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "kernels/error.h"
-
 namespace flowsmith {
 namespace {
 
@@ -225,10 +223,18 @@ FolderLock::FolderLock(const std::string& folder) {
   if (fd_ < 0) throw Error(folder + ": cannot open the folder: " + reason(errno));
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   ::close(fd_);
-  throw Error(folder + ": another process is at work in this folder: wait until it is done, or choose another one");
+  throw FolderTaken(folder +
+                    ": another process is at work in this folder: wait until it is done, or choose another one");
 }
 
 FolderLock::~FolderLock() { ::close(fd_); }
+
+bool FolderLock::is_of(const std::string& folder) const {
+  struct stat locked {
+  }, named{};
+  return ::fstat(fd_, &locked) == 0 && ::stat(folder.c_str(), &named) == 0 && locked.st_dev == named.st_dev &&
+         locked.st_ino == named.st_ino;
+}
 
 AppendFile::AppendFile(const std::string& path) : path_(path) {
   fd_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);

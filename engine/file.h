@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/error.h"
+
 namespace flowsmith {
 
 /// `text` between single quotes, fit for a one-line message: control characters become '?', and what is longer than
@@ -72,15 +74,25 @@ class AtomicFile {
 void write_file_atomically(const std::string& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::string& path, std::string_view text);
 
+/// What FolderLock throws if somebody else has the folder.
+class FolderTaken : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Keeps a folder for its owner: as long as it lives, no other process and nobody else in this one gets a FolderLock
 /// for that folder. It ends with the process, however that ends, and leaves no file.
 class FolderLock {
  public:
-  /// Throws Error if the folder is taken or cannot be opened. A file system without locks locks nothing.
+  /// Throws FolderTaken if the folder is taken, and Error if it cannot be opened. A file system without locks locks
+  /// nothing.
   explicit FolderLock(const std::string& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
+
+  /// Whether `folder` leads to the folder that is locked: who had the lock before may have removed that one.
+  bool is_of(const std::string& folder) const;
 
  private:
   int fd_ = -1;

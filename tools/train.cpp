@@ -3,6 +3,7 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <memory>
 
 #include "models/training/training_run.h"
 #include "tools/device_options.h"
@@ -57,12 +58,41 @@ class Console : public TrainingObserver {
   std::string unit_, examples_;
 };
 
-/// Without --out: runs/MODEL, or runs/MODEL-2, -3, ... if it is taken; to resume, the newest of these.
-std::string default_folder(const std::string& model, bool resume) {
-  const auto name = [&](int i) { return "runs/" + model + (i > 1 ? "-" + std::to_string(i) : ""); };
-  int i = 1;
-  while (RunFolder(name(i)).holds_run()) ++i;
-  return resume && i > 1 ? name(i - 1) : name(i);
+/// Without --out: runs/MODEL, or runs/MODEL-2, -3, ...
+RunFolder default_folder(const std::string& model, int i) {
+  return RunFolder("runs/" + model + (i > 1 ? "-" + std::to_string(i) : ""));
+}
+
+/// The folder of the run that the options name, for this process alone.
+std::unique_ptr<RunClaim> claim_to_resume(const std::string& out, const std::string& model) {
+  RunFolder folder(out);
+  if (out.empty()) {
+    int i = 1;
+    while (default_folder(model, i + 1).holds_run()) ++i;
+    folder = default_folder(model, i);
+  }
+  if (!folder.holds_run()) {
+    throw Error(folder.path() + ": there is no run to resume here: leave --resume out, or name its --out");
+  }
+  return std::make_unique<RunClaim>(folder);
+}
+
+/// That of a new run. Looks for a free one, in case of doubt, with the folder in hand: another run may begin just now.
+std::unique_ptr<RunClaim> claim_to_begin(const std::string& out, const std::string& model) {
+  if (!out.empty()) {
+    auto claim = std::make_unique<RunClaim>(RunFolder(out));
+    if (!claim->folder().holds_run()) return claim;
+    throw Error(out + " already holds a run: continue it with --resume, or choose another --out");
+  }
+  for (int i = 1;; ++i) {
+    if (default_folder(model, i).holds_run()) continue;
+    try {
+      auto claim = std::make_unique<RunClaim>(default_folder(model, i));
+      if (!claim->folder().holds_run()) return claim;
+    } catch (const FolderTaken&) {
+      // by another new run
+    }
+  }
 }
 
 /// The run's own value, unless the option was given and says something else.
@@ -160,15 +190,10 @@ int train(const cxxopts::ParseResult& options) {
   const bool resume = options["resume"].as<bool>();
   RunConfig config = config_of_options(options);
   const std::string out = options["out"].as<std::string>();
-  const RunFolder folder(out.empty() ? default_folder(config.training.flow.name(), resume) : out);
-  if (resume) {
-    if (!folder.holds_run()) {
-      throw Error(folder.path() + ": there is no run to resume here: leave --resume out, or name its --out");
-    }
-    config = config_to_resume(options, folder);
-  } else if (folder.holds_run()) {
-    throw Error(folder.path() + " already holds a run: continue it with --resume, or choose another --out");
-  }
+  const std::string model = config.training.flow.name();
+  const std::unique_ptr<RunClaim> claim = resume ? claim_to_resume(out, model) : claim_to_begin(out, model);
+  const RunFolder& folder = claim->folder();
+  if (resume) config = config_to_resume(options, folder);
   const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
                          options["snapshot-seconds"].as<Real>().value};
   if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || !(limits.snapshot_seconds >= 0)) {
@@ -182,7 +207,7 @@ int train(const cxxopts::ParseResult& options) {
   std::fflush(stdout);
   install_signal_handlers();
   Console console(t.flow.takes_images());
-  const RunSummary summary = run_training(config, folder, resume, limits, device, stop_requested, console);
+  const RunSummary summary = run_training(config, *claim, resume, limits, device, stop_requested, console);
   console.clear();
 
   if (summary.interrupted) {

@@ -121,6 +121,28 @@ RunConfig RunFolder::read_config() const {
   }
 }
 
+RunClaim::RunClaim(RunFolder folder) : folder_(std::move(folder)) {
+  const std::filesystem::path path(folder_.path());
+  do {
+    // Another claim may remove what it made between two of these lines: then they begin again.
+    lock_.reset();
+    std::error_code ignored;
+    made_.clear();
+    for (auto part = path; !part.empty() && !std::filesystem::exists(part, ignored); part = part.parent_path()) {
+      made_.push_back(part.string());
+    }
+    make_folder(folder_.path());
+    lock_.emplace(folder_.path());
+  } while (!lock_->is_of(folder_.path()));
+}
+
+RunClaim::~RunClaim() {
+  if (made_.empty() || folder_.holds_run()) return;
+  std::error_code ignored;  // remove() leaves a folder that holds something
+  std::filesystem::remove(folder_.path() + "/samples", ignored);
+  for (const std::string& folder : made_) std::filesystem::remove(folder, ignored);
+}
+
 MetricsLog::MetricsLog(const std::string& path, const std::string& unit, std::int64_t step, int position) {
   std::string kept = unit == "nats" ? kNumberHeader : kImageHeader;
   if (step > 0 && std::filesystem::exists(path)) {

@@ -58,6 +58,25 @@ class RunFolder {
   std::string path_;
 };
 
+/// A run's folder in the hands of one process: what is found in it stays as it is until this process changes it.
+class RunClaim {
+ public:
+  /// Makes the folder if it is not there. Throws FolderTaken if another process is at work in it, and Error if it
+  /// cannot be made.
+  explicit RunClaim(RunFolder folder);
+  /// Removes again what was made for a run that did not begin.
+  ~RunClaim();
+  RunClaim(const RunClaim&) = delete;
+  RunClaim& operator=(const RunClaim&) = delete;
+
+  const RunFolder& folder() const { return folder_; }
+
+ private:
+  RunFolder folder_;
+  std::vector<std::string> made_;  ///< the folder and those around it that were not there, the innermost first
+  std::optional<FolderLock> lock_;
+};
+
 /// metrics.csv. Columns: step, epoch, train_bits_per_dim, validation_bits_per_dim, gradient_norm, learning_rate,
 /// images_per_second; for numbers train_nats, validation_nats and rows_per_second. A field that a row does not have is
 /// empty.

@@ -72,12 +72,10 @@ class Run {
         trainer_(config.training, dataset_, device) {
     config_.training.flow = trainer_.flow().config();
     if (resume) {
-      lock_.emplace(folder.path());
       trainer_.restore(read_safetensors(folder.last()), folder.last());
       best_ = best_on_disk();
     } else {
       folder.create(config_, trainer_.checkpoint());
-      lock_.emplace(folder.path());
     }
     metrics_.emplace(folder.metrics(), trainer_.flow().unit(), trainer_.steps_done(), trainer_.position());
     events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);
@@ -371,7 +369,6 @@ class Run {
   TrainingObserver& observer_;
   Dataset dataset_;
   Trainer trainer_;
-  std::optional<FolderLock> lock_;  // two processes in one folder would overwrite each other's checkpoints
   std::optional<MetricsLog> metrics_;
   std::optional<EventFile> events_;
   std::optional<double> best_;       ///< validation bits/dim of best.safetensors
@@ -385,9 +382,9 @@ class Run {
 
 }  // namespace
 
-RunSummary run_training(RunConfig config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+RunSummary run_training(RunConfig config, const RunClaim& claim, bool resume, const RunLimits& limits, Device device,
                         const std::atomic<bool>& stop, TrainingObserver& observer) {
-  return Run(config, folder, resume, limits, device, stop, observer).run();
+  return Run(config, claim.folder(), resume, limits, device, stop, observer).run();
 }
 
 }  // namespace flowsmith

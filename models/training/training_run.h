@@ -44,11 +44,11 @@ struct RunSummary {
   std::string samples;              ///< the last grid
 };
 
-/// Starts the run of `config` in `folder`, or goes on with the one that is there. Sets config's image size from the
-/// dataset. `stop` may be set at any time, also by a signal handler: the step in hand is finished and a checkpoint
-/// written. Throws Error for bad options, data or files, and at a loss or gradient that is not finite, and when
-/// a GPU fails; the last checkpoint then stays as it was.
-RunSummary run_training(RunConfig config, const RunFolder& folder, bool resume, const RunLimits& limits, Device device,
+/// Starts the run of `config` in the claimed folder, or goes on with the one that is there. Sets config's image size
+/// from the dataset. `stop` may be set at any time, also by a signal handler: the step in hand is finished and a
+/// checkpoint written. Throws Error for bad options, data or files, and at a loss or gradient that is not finite, and
+/// when a GPU fails; the last checkpoint then stays as it was.
+RunSummary run_training(RunConfig config, const RunClaim& claim, bool resume, const RunLimits& limits, Device device,
                         const std::atomic<bool>& stop, TrainingObserver& observer);
 
 }  // namespace flowsmith

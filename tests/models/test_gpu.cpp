@@ -236,7 +236,7 @@ TEST_CASE("a kernel that fails in a run ends it in one line and leaves the check
   const RunFolder folder(dir.file("run"));
   const std::atomic<bool> stop{false};
   const auto train = [&](bool resume, std::int64_t steps, Device device, TrainingObserver&& observer) {
-    return run_training(config, folder, resume, {0, steps}, device, stop, observer);
+    return run_training(config, RunClaim(folder), resume, {0, steps}, device, stop, observer);
   };
   train(false, 1, Device::kCpu, Quiet());
   const std::string before = bytes_of(folder.last());

@@ -46,7 +46,7 @@ struct Runs {
 
   RunFolder folder(const std::string& name) const { return RunFolder(dir.file(name)); }
   RunSummary run(const std::string& name, std::int64_t max_steps, bool resume = false) {
-    return run_training(config, folder(name), resume, {0, max_steps}, device, stop, observer);
+    return run_training(config, RunClaim(folder(name)), resume, {0, max_steps}, device, stop, observer);
   }
   std::string last(const std::string& name) const { return bytes_of(folder(name).last()); }
 };
@@ -229,7 +229,7 @@ TEST_CASE("a run that is asked to stop writes a checkpoint and can go on", "[tra
 TEST_CASE("a time limit ends a run with scores", "[training_run]") {
   Runs runs;
   const RunSummary summary =
-      run_training(runs.config, runs.folder("a"), false, {0.01, 0}, Device::kCpu, runs.stop, runs.observer);
+      run_training(runs.config, RunClaim(runs.folder("a")), false, {0.01, 0}, Device::kCpu, runs.stop, runs.observer);
   CHECK_FALSE(summary.interrupted);
   CHECK(summary.steps_done < 1000);  // of 200 epochs
   CHECK(summary.validation);
@@ -252,7 +252,7 @@ TEST_CASE("divergence is named and leaves the last checkpoint as it was", "[trai
 
   // A snapshot between the step that diverged and the one that would notice must not replace it either.
   const std::string early = error_of([&] {
-    run_training(runs.config, runs.folder("b"), false, {0, 9, 0}, Device::kCpu, runs.stop, runs.observer);
+    run_training(runs.config, RunClaim(runs.folder("b")), false, {0, 9, 0}, Device::kCpu, runs.stop, runs.observer);
   });
   CHECK_THAT(early, Contains("after step 1 the flow is not finite") && Contains("layer flows.") && Contains("image "));
   CHECK(runs.last("b") == bytes_of(runs.dir.file("new.safetensors")));
@@ -282,7 +282,7 @@ TEST_CASE("a run that cannot start leaves no folder", "[training_run]") {
     change(config);
     const auto before = contents_of(runs.dir.path());
     const std::string message = error_of([&] {
-      run_training(config, runs.folder("a"), false, {0, 1}, Device::kCpu, runs.stop, runs.observer);
+      run_training(config, RunClaim(runs.folder("a")), false, {0, 1}, Device::kCpu, runs.stop, runs.observer);
     });
     CHECK(contents_of(runs.dir.path()) == before);
     return message;

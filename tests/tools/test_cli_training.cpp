@@ -1,5 +1,7 @@
 // flow-train as people use it: start, stop, kill, go on.
 #include <algorithm>
+#include <fstream>
+#include <memory>
 
 #include "engine/safetensors.h"
 #include "tests/tools/cli_testing.h"
@@ -62,6 +64,63 @@ TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli][long
   place.output_of("train", {"--model", "simple", "--resume", "--max-steps", "2", "--lr", "0.001", "--seed", "5"});
   CHECK(place.step_of("runs/simple-2") == "2");
   CHECK(place.bytes("runs/simple/last.safetensors") == first);
+}
+
+/// Options of a run that is over in a moment.
+Arguments short_run(const std::string& seed) {
+  return {"--model", "moons",     "--data", "rows.csv", "--set", "layers.0.repeat=1", "--batch-size",
+          "10",      "--threads", "1",      "--seed",   seed,    "--max-steps",       "1"};
+}
+
+TEST_CASE("of two runs that begin in one folder at once, one has it to itself", "[cli][long]") {
+  const Workplace place;
+  std::ofstream rows(place.path("rows.csv"));
+  for (int i = 0; i < 40; ++i) rows << i % 7 << "," << i % 5 << "\n";
+  rows.close();
+  std::map<std::string, std::string> alone;  // by seed
+  for (const std::string seed : {"1", "2"}) {
+    place.output_of("train", short_run(seed) + Arguments{"--out", "alone" + seed});
+    alone[seed] = place.bytes("alone" + seed + "/last.safetensors");
+  }
+  REQUIRE(alone["1"] != alone["2"]);
+  for (int i = 0; i < 100; ++i) {
+    CAPTURE(i);
+    const std::string out = "pair" + std::to_string(i);
+    const auto begin = [&](const std::string& seed) {
+      return std::make_unique<Program>(Workplace::command("train", short_run(seed) + Arguments{"--out", out}),
+                                       place.dir().path());
+    };
+    const auto first = begin("1"), second = begin("2");
+    const Outcome one = first->wait(), two = second->wait();
+    REQUIRE(one.code + two.code == 2);  // 0 and 2
+    const Outcome& refused = one.code == 2 ? one : two;
+    CHECK(std::ranges::count(refused.err, '\n') == 1);
+    CHECK((refused.err.find("another process is at work in this folder") != std::string::npos ||
+           refused.err.find("already holds a run") != std::string::npos));
+    const std::string survivor = one.code == 0 ? "1" : "2";
+    CHECK(place.bytes(out + "/last.safetensors") == alone[survivor]);
+    CHECK(place.bytes(out + "/config.json") == place.bytes("alone" + survivor + "/config.json"));
+  }
+}
+
+TEST_CASE("of two runs that begin at once without --out, each has a folder", "[cli][long]") {
+  const Workplace place;
+  std::ofstream rows(place.path("rows.csv"));
+  for (int i = 0; i < 40; ++i) rows << i % 7 << "," << i % 5 << "\n";
+  rows.close();
+  for (int i = 0; i < 10; ++i) {
+    CAPTURE(i);
+    Program first(Workplace::command("train", short_run("1")), place.dir().path());
+    Program second(Workplace::command("train", short_run("2")), place.dir().path());
+    CHECK(first.wait().code == 0);
+    CHECK(second.wait().code == 0);
+    const auto seed_of = [&](int number) {
+      const std::string name = "runs/moons" + (number > 1 ? "-" + std::to_string(number) : "");
+      const std::string config = place.bytes(name + "/config.json");
+      return config.find("\"seed\": 1,") != std::string::npos ? 1 : 2;
+    };
+    CHECK(seed_of(2 * i + 1) != seed_of(2 * i + 2));
+  }
 }
 
 TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
