@@ -29,6 +29,7 @@ struct Flow::Decoding {
   Tensor index, stream;         ///< for drawing latents
   Tensor data;                  ///< what they stand for
   Tape tape;
+  Var x;  ///< behind the last inverse: `data` before they are rounded to pixels
   Replay replay;
 };
 

@@ -134,11 +134,6 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
   return {logdet, z, std::move(pass.latents), std::move(pass.rebuilt), std::move(memory.running)};
 }
 
-Var Flow::run_inverse(FlowPass& pass, Var z) const {
-  for (std::size_t i = layers_.size(); i-- > 0;) z = layers_[i].bijector->inverse(pass, z);
-  return z;
-}
-
 Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
                          Pass memory) const {
   return run_forward(tape, batch, path, keep_latents, batch_statistics, std::move(memory), [](int, Var, Var) {});

@@ -48,6 +48,13 @@ struct Transformed {
   std::vector<double> logdet;  ///< per example: log|det| of the direction that was run
 };
 
+/// What a flow throws instead of latents, images or numbers that are not finite. The message names the layer and the
+/// example, counted as the caller counts them.
+class NotFinite : public Error {
+ public:
+  using Error::Error;
+};
+
 class Flow {
  public:
   /// A new flow whose parameters are all zero but for allocation; call initialize() or load weights. `network_type` f64
@@ -97,10 +104,13 @@ class Flow {
   /// log p(x) with `samples` importance samples: log-mean-exp over log_prob_draws.
   std::vector<double> log_prob(Batch batch, NoiseStream stream, int samples);
 
+  /// Throws NotFinite if a latent is not finite.
   Latents encode(Batch batch, DequantizationNoise noise);
-  /// The images of n sets of latents; gives back exactly what encode() was given. Throws Error if the
-  /// latents are not those of this flow, or if it takes numbers.
+  /// The images of n sets of latents; gives back exactly what encode() was given, unless the layers stretch so much
+  /// that not even doubles do. Throws Error if the latents are not those of this flow, or if it takes numbers, and
+  /// NotFinite if a layer makes something that is not finite of them.
   std::vector<std::uint8_t> decode(const Latents& latents, int n);
+  /// Throws NotFinite if a layer makes something that is not finite of the latents that are drawn.
   std::vector<std::uint8_t> sample(const SampleOptions& options);
   /// The same for flows of numbers.
   std::vector<double> decode_numbers(const Latents& latents, int n);
@@ -186,8 +196,19 @@ class Flow {
   template <class Visit>
   Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
                    Pass memory, Visit&& visit) const;
-  /// z, in the shape of the last layer, back to that of the first.
-  Var run_inverse(FlowPass& pass, Var z) const;
+  /// z, in the shape of the last layer, back to that of the first. Calls visit(layer number, z) behind each layer, from
+  /// the last one, which has the largest number, to 1.
+  template <class Visit>
+  Var run_inverse(FlowPass& pass, Var z, Visit&& visit) const {
+    for (std::size_t i = layers_.size(); i-- > 0;) {
+      z = layers_[i].bijector->inverse(pass, z);
+      visit(int(i) + 1, z);
+    }
+    return z;
+  }
+  Var run_inverse(FlowPass& pass, Var z) const {
+    return run_inverse(pass, z, [](int, Var) {});
+  }
   /// Of what the first layer behind the dequantization sees.
   MapShape layer_shape(int n) const { return layer_shape_.with_images(n); }
 
@@ -196,7 +217,12 @@ class Flow {
   struct Decoding;
   Scoring& scoring(int n, bool given_noise);
   Decoding& decoding(int n);
-  void run_decoding(Decoding& pass, void* data);
+  /// Runs `fill`, which lays latents into the pass, and writes what they stand for to `data`. Throws NotFinite, for an
+  /// example counted from `first`.
+  template <class Fill>
+  void run_decoding(Decoding& pass, std::uint32_t first, void* data, Fill&& fill);
+  /// "layer flows.3 (squeeze), image 17": where the latents of the pass first become something that is not finite.
+  std::string find_non_finite_inverse(const Decoding& pass, std::uint32_t first);
   void decode_into(const Latents& latents, int n, std::byte* data);
   void sample_into(const SampleOptions& options, std::byte* data);
   std::size_t example_bytes() const;

@@ -24,6 +24,15 @@ void scatter_columns(const double* parts, std::size_t row, std::size_t offset, s
   for (int i = 0; i < n; ++i) std::copy_n(parts + i * part, part, rows + i * row + offset);
 }
 
+bool all_finite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+[[noreturn]] void fail_not_finite(const std::string& what, const std::string& where) {
+  throw NotFinite(what + " not finite, first at " + where +
+                  ": the weights are damaged or the training diverged; use an earlier checkpoint");
+}
+
 }  // namespace
 
 Flow::Scoring& Flow::scoring(int n, bool given_noise) {
@@ -79,12 +88,18 @@ Latents Flow::encode(Batch batch, DequantizationNoise noise) {
   }
   in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
     tape_->start(false);
-    Pass pass = forward(*tape_, batch.slice(dims(), begin, n), noise.slice(dims(), begin), DType::kF64, true);
+    const Batch piece = batch.slice(dims(), begin, n);
+    Pass pass = forward(*tape_, piece, noise.slice(dims(), begin), DType::kF64, true);
     pass.latents.push_back(tape_->value(pass.z));
+    bool finite = true;
     for (std::size_t k = 0; k < latents.size(); ++k) {
       const std::vector<double> values = tape_->read<double>(pass.latents[k]);
+      finite = finite && all_finite(values);
       latents[k].values.insert(latents[k].values.end(), values.begin(), values.end());
     }
+    if (finite) return;
+    const auto where = find_non_finite(piece, noise.slice(dims(), begin), DType::kF64);
+    fail_not_finite("latents are", where.value_or("the base"));
   });
   return latents;
 }
@@ -105,17 +120,44 @@ Flow::Decoding& Flow::decoding(int n) {
   return *decoding_;
 }
 
-void Flow::run_decoding(Decoding& decoding, void* data) {
+template <class Fill>
+void Flow::run_decoding(Decoding& decoding, std::uint32_t first, void* data, Fill&& fill) {
   const TraceRange range("decode");
   Tape& tape = decoding.tape;
+  fill();
   const auto work = [&] {
     const ParameterVars parameters(tape, parameters_);
     FlowPass pass{tape, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
-    const Var z = run_inverse(pass, base_->inverse(pass, tape.constant(decoding.latents.back())));
-    input_->inverse(pass, z, decoding.data);
+    decoding.x = run_inverse(pass, base_->inverse(pass, tape.constant(decoding.latents.back())));
+    input_->inverse(pass, decoding.x, decoding.data);
   };
   decoding.replay.run([&] { tape.start(false); }, work);
   download(device(), data, decoding.data.raw(), decoding.data.bytes());
+  if (all_finite(tape.read<double>(takes_images() ? tape.value(decoding.x) : decoding.data))) return;
+  fill();  // the pass has written over its latents
+  fail_not_finite(takes_images() ? "images are" : "numbers are", find_non_finite_inverse(decoding, first));
+}
+
+std::string Flow::find_non_finite_inverse(const Decoding& decoding, std::uint32_t first) {
+  std::optional<std::string> found;
+  const std::vector<LayerInfo> infos = layers();
+  tape_->start(false);
+  const auto look = [&](int layer, Var z) {
+    if (found) return;
+    const std::vector<double> values = tape_->read<double>(tape_->value(z));
+    const auto bad = std::find_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); });
+    if (bad == values.end()) return;
+    const std::size_t example = std::size_t(bad - values.begin()) / (values.size() / decoding.n);
+    const std::string place = layer < int(infos.size()) - 1 ? "layer " + infos[layer].name : infos[layer].name;
+    found = place + " (" + infos[layer].description + "), " + (takes_images() ? "image " : "row ") +
+            std::to_string(first + example);
+  };
+  const ParameterVars parameters(*tape_, parameters_);
+  FlowPass pass{*tape_, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
+  const Var z = base_->inverse(pass, tape_->constant(decoding.latents.back()));
+  look(int(infos.size()) - 1, z);
+  run_inverse(pass, z, look);
+  return found.value_or("layer " + infos[0].name + " (" + infos[0].description + ")");
 }
 
 std::size_t Flow::example_bytes() const { return dims() * (takes_images() ? 1 : sizeof(double)); }
@@ -134,10 +176,11 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
   }
   in_pieces(n, inference_batch_, [&](int begin, int count) {
     Decoding& pass = decoding(count);
-    for (std::size_t k = 0; k < latents.size(); ++k) {
-      upload(device(), pass.latents[k], &latents[k].values[begin * shapes[k].second.size()]);
-    }
-    run_decoding(pass, data + begin * example_bytes());
+    run_decoding(pass, std::uint32_t(begin), data + begin * example_bytes(), [&] {
+      for (std::size_t k = 0; k < latents.size(); ++k) {
+        upload(device(), pass.latents[k], &latents[k].values[begin * shapes[k].second.size()]);
+      }
+    });
   });
 }
 
@@ -148,18 +191,19 @@ void Flow::sample_into(const SampleOptions& options, std::byte* data) {
     std::vector<std::uint32_t> index(count);
     for (int i = 0; i < count; ++i) index[i] = options.first + std::uint32_t(begin + i);
     upload(device(), pass.index, index.data());
-    for (std::size_t k = 0; k < pass.latents.size(); ++k) {
-      // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
-      const bool final = k + 1 == pass.latents.size();
-      const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
-      upload(device(), pass.stream.raw(), &stream, sizeof stream);
-      if (final) {
-        base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
-      } else {
-        draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
+    run_decoding(pass, index.front(), data + begin * example_bytes(), [&] {
+      for (std::size_t k = 0; k < pass.latents.size(); ++k) {
+        // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
+        const bool final = k + 1 == pass.latents.size();
+        const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
+        upload(device(), pass.stream.raw(), &stream, sizeof stream);
+        if (final) {
+          base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
+        } else {
+          draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
+        }
       }
-    }
-    run_decoding(pass, data + begin * example_bytes());
+    });
   });
 }
 

@@ -1,7 +1,9 @@
 // flow-encode: images or numbers to all latents of a flow.
+#include <cmath>
 #include <numeric>
 
 #include "data/npy.h"
+#include "kernels/grey_levels.h"
 #include "models/files/latents_file.h"
 #include "models/training/evaluation.h"
 #include "tools/device_options.h"
@@ -65,6 +67,33 @@ Examples examples_of_dataset(const cxxopts::ParseResult& options, const Flow& fl
   return {std::move(all.pixels), std::move(all.values), set.index};
 }
 
+/// What decoding gives instead of what was encoded, over all pieces.
+struct Differences {
+  std::size_t values = 0, wrong = 0;  ///< pixels, or numbers
+};
+
+/// Decodes the latents of a piece and compares. Pixels are to come back in
+/// the grey level that the flow saw. Numbers are rounded in every
+/// layer, and networks in fp32 steer them, but both ways alike: what is lost is far below this share of a number.
+void compare(Flow& flow, const Latents& latents, const Batch& piece, Differences& differences) {
+  constexpr double kTolerance = 1e-6;
+  const std::size_t size = piece.n * flow.dims();
+  differences.values += size;
+  if (flow.takes_images()) {
+    const int levels = flow.config().data().integer("levels");
+    const std::vector<std::uint8_t> back = flow.decode(latents, piece.n);
+    for (std::size_t i = 0; i < size; ++i) {
+      differences.wrong += grey_level(back[i], levels) != grey_level(piece.pixels[i], levels);
+    }
+  } else {
+    const std::vector<double> back = flow.decode_numbers(latents, piece.n);
+    for (std::size_t i = 0; i < size; ++i) {
+      const double x = piece.values[i];
+      differences.wrong += !(std::abs(back[i] - x) <= kTolerance * (1 + std::abs(x)));
+    }
+  }
+}
+
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
   if (options.count("images") > 0 && options.count("split") > 0) throw Error("give --images or --split, not both");
@@ -77,10 +106,18 @@ int encode(const cxxopts::ParseResult& options) {
   require_writable(out);
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
+  Differences differences;
   CountProgress progress("encoding", examples.index.size());
   for (std::size_t begin = 0; begin < examples.index.size(); begin += kPiece) {
     const std::size_t n = std::min(kPiece, examples.index.size() - begin);
-    Latents some = flow.encode(all.slice(flow.dims(), int(begin), int(n)), {noise});
+    const Batch piece = all.slice(flow.dims(), int(begin), int(n));
+    Latents some = flow.encode(piece, {noise});
+    try {
+      compare(flow, some, piece, differences);
+    } catch (const NotFinite& error) {
+      throw Error("these latents would not decode; counted from example " + std::to_string(begin) + ": " +
+                  error.what());
+    }
     if (latents.empty()) {
       latents = std::move(some);
     } else {
@@ -89,6 +126,12 @@ int encode(const cxxopts::ParseResult& options) {
       }
     }
     progress.update(begin + n);
+  }
+  if (differences.wrong > 0) {
+    throw Error(std::to_string(differences.wrong) + " of " + std::to_string(differences.values) +
+                (flow.takes_images() ? " pixels" : " numbers") +
+                " would not come back from these latents, so they were not written: the layers of these weights "
+                "stretch more than doubles can undo; use an earlier checkpoint");
   }
   write_safetensors(out, latents_to_file(flow, latents, int(examples.index.size())));
   std::printf("%zu %s encoded: %s\n", examples.index.size(), flow.takes_images() ? "images" : "rows", out.c_str());

@@ -18,7 +18,8 @@ struct Row {
   std::string model;
   Evaluation score;
   std::optional<double> batch_statistics;  ///< the score with them, if it was asked for
-  double scoring_ms, sampling_ms;
+  double scoring_ms;
+  std::optional<double> sampling_ms;  ///< not of weights whose samples are not finite
   std::size_t parameters;
 };
 
@@ -39,12 +40,18 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
   });
   std::optional<double> batch_statistics;
   if (options["batch-statistics"].as<bool>()) batch_statistics = score_with_batch_statistics(flow, set, evaluation);
+  std::optional<double> time_of_sampling;
+  try {
+    time_of_sampling = sampling_ms(flow, kTimedBatch, kTimingRepeats);
+  } catch (const NotFinite& error) {
+    std::fprintf(stderr, "flow eval: %s: samples: %s\n", path.c_str(), error.what());
+  }
   return {path,
           flow.config().name(),
           score,
           batch_statistics,
           scoring_ms(flow, kTimedBatch, kTimingRepeats),
-          sampling_ms(flow, kTimedBatch, kTimingRepeats),
+          time_of_sampling,
           flow.parameters().element_count()};
 }
 
@@ -61,12 +68,12 @@ void print_table(const std::vector<Row>& rows, const std::string& split, int sam
               images ? "Bits/dim" : "Nats", "Single sample", batch_statistics ? "Batch statistics " : "", "Scoring",
               "Sampling", "Parameters", "Weights");
   for (const Row& row : rows) {
-    char score[40], of_batch[24] = "";
+    char score[40], of_batch[24] = "", sampling[24] = "-";
     std::snprintf(score, sizeof score, "%.4f +- %.4f", row.score.score, row.score.standard_error);
     if (row.batch_statistics) std::snprintf(of_batch, sizeof of_batch, "%16.4f ", *row.batch_statistics);
-    std::printf("%-16s %7zu %19s %14.4f %s%9.0f ms %9.0f ms %12zu  %s\n", row.model.c_str(), row.score.examples, score,
-                row.score.single_sample_score, of_batch, row.scoring_ms, row.sampling_ms, row.parameters,
-                row.weights.c_str());
+    if (row.sampling_ms) std::snprintf(sampling, sizeof sampling, "%.0f ms", *row.sampling_ms);
+    std::printf("%-16s %7zu %19s %14.4f %s%9.0f ms %12s %12zu  %s\n", row.model.c_str(), row.score.examples, score,
+                row.score.single_sample_score, of_batch, row.scoring_ms, sampling, row.parameters, row.weights.c_str());
   }
 }
 
@@ -75,19 +82,20 @@ void write_json(const std::string& path, const std::vector<Row>& rows, const std
   const bool images = unit == "bits/dim";
   nlohmann::ordered_json array = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
-    array.push_back({{"weights", row.weights},
-                     {"model", row.model},
-                     {"split", split},
-                     {images ? "images" : "rows", row.score.examples},
-                     {"importance_samples", samples},
-                     {images ? "bits_per_dim" : "nats", row.score.score},
-                     {"standard_error", row.score.standard_error},
-                     {images ? "single_sample_bits_per_dim" : "single_sample_nats", row.score.single_sample_score},
-                     {"batch_statistics",
-                      row.batch_statistics ? nlohmann::ordered_json(*row.batch_statistics) : nlohmann::ordered_json()},
-                     {"scoring_ms_64", row.scoring_ms},
-                     {"sampling_ms_64", row.sampling_ms},
-                     {"parameters", row.parameters}});
+    array.push_back(
+        {{"weights", row.weights},
+         {"model", row.model},
+         {"split", split},
+         {images ? "images" : "rows", row.score.examples},
+         {"importance_samples", samples},
+         {images ? "bits_per_dim" : "nats", row.score.score},
+         {"standard_error", row.score.standard_error},
+         {images ? "single_sample_bits_per_dim" : "single_sample_nats", row.score.single_sample_score},
+         {"batch_statistics",
+          row.batch_statistics ? nlohmann::ordered_json(*row.batch_statistics) : nlohmann::ordered_json()},
+         {"scoring_ms_64", row.scoring_ms},
+         {"sampling_ms_64", row.sampling_ms ? nlohmann::ordered_json(*row.sampling_ms) : nlohmann::ordered_json()},
+         {"parameters", row.parameters}});
   }
   write_file_atomically(path, array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

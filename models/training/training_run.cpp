@@ -311,7 +311,14 @@ class Run {
 
   void draw_samples(Flow& flow, const std::string& path) {
     if (!flow.takes_images() && flow.dims() != 2) return;  // nobody has a picture of such numbers
-    const Image grid = sample_picture(flow, config_.training.seed);
+    Image grid;
+    try {
+      grid = sample_picture(flow, config_.training.seed);
+    } catch (const NotFinite& error) {
+      // Its scores may be fine, and more training may help.
+      return observer_.message(std::string("no picture of samples after step ") +
+                               std::to_string(trainer_.steps_done()) + ": " + error.what());
+    }
     const std::vector<std::byte> png = encode_png(grid);
     write_file_atomically(path, png);
     if (events_) {

@@ -305,6 +305,41 @@ TEST_CASE("a value that is not finite is found in its layer and image", "[flow]"
   }
 }
 
+void check_refusals(Device device) {
+  Flow flow = random_flow(tutorial("simple", "2024", 8, 4), device);
+  const TestImages images(flow, 3);
+  flow.set_inference_batch(2);
+  Latents latents = flow.encode(images.batch(), {kNoise});
+
+  Latents too_large = latents;
+  too_large[0].values[2 * flow.dims() + 5] = 1e308;  // (z + t) exp(s) and back: of image 2 only
+  testing::set_last_bias(flow, "flows.4", 1e4f);
+  const auto message_of = [](auto&& call) {
+    try {
+      call();
+    } catch (const NotFinite& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string decoded = message_of([&] { flow.decode(too_large, 3); });
+  CHECK_THAT(decoded, Contains("images are not finite") && Contains("layer flows.") && Contains("image 2"));
+
+  testing::set_last_bias(flow, "flows.4", std::numeric_limits<float>::infinity());
+  CHECK_THAT(message_of([&] { flow.encode(images.batch(), {kNoise}); }),
+             Contains("latents are not finite") && Contains("layer flows.4 (coupling") && Contains("image 1000"));
+  CHECK_THAT(message_of([&] { flow.decode(latents, 3); }), Contains("layer flows.4 (coupling") && Contains("image 0"));
+  CHECK_THAT(message_of([&] { flow.sample({.count = 3, .seed = 1, .first = 7}); }),
+             Contains("layer flows.4 (coupling") && Contains("image 7"));
+}
+
+TEST_CASE("encode and decode and sample refuse what is not finite, by layer and example", "[flow]") {
+  check_refusals(Device::kReference);
+  check_refusals(Device::kCpu);
+}
+
+TEST_CASE("they do on the GPU's kernels too", "[flow][gpu]") { check_refusals(Device::kEmulated); }
+
 TEST_CASE("an empty batch is refused on a tape and gives nothing elsewhere", "[flow]") {
   Flow flow(tutorial("simple", "2024", 5, 7));
   const Batch none{nullptr, nullptr, 0};

@@ -48,6 +48,18 @@ inline std::vector<std::uint8_t> reduced(std::vector<std::uint8_t> pixels, int l
   return pixels;
 }
 
+/// Sets what the network of a layer adds to its output, t and s of a coupling, whatever it sees.
+inline void set_last_bias(Flow& flow, const std::string& layer, float value) {
+  Parameters& parameters = flow.parameters();
+  for (int i = parameters.count() - 1; i >= 0; --i) {
+    if (!parameters[i].name.starts_with(layer + ".") || !parameters[i].name.ends_with(".bias")) continue;
+    const std::vector<float> values(parameters[i].shape.size(), value);
+    upload(flow.device(), parameters.value(i), values.data());
+    return flow.weights_changed();
+  }
+  FAIL("no bias in " << layer);
+}
+
 /// Images must come back exactly from their latents, and numbers but for rounding: at 1e-16 in each of some twenty
 /// layers, each of which scales what the ones before it left.
 inline void check_examples_survive(Flow& flow, const FlowExamples& examples, const NoiseStream& noise) {

@@ -8,6 +8,7 @@
 #include "models/files/weights.h"
 #include "models/training/evaluation.h"
 #include "tests/data/torch_files.h"
+#include "tests/support/flow_examples.h"
 #include "tests/tools/cli_testing.h"
 
 namespace flowsmith {
@@ -347,6 +348,42 @@ TEST_CASE("decode gives back what encode was given", "[cli]") {
   const ExampleSet train = select_examples(dataset, Subset::kTrain, 42);
   const NamedTensor some = read_npy(place.path("x.npy"));
   CHECK(std::ranges::equal(some.as<std::uint8_t>(), gather(train, 32, 48, 2)));
+}
+
+TEST_CASE("encode writes no latents that do not decode, and sample no picture of what is not finite", "[cli]") {
+  const Workplace place;
+  write_tiny_dataset(place.dir(), "tiny", {60, 12, 8, 4});
+  const Arguments weights{"--weights", "w.safetensors"};
+  const auto write_weights = [&](float bias) {
+    Flow flow(tutorial("simple", "2024", 8, 4));
+    randomize(flow, 13);
+    // z + t and back keeps the digits of t: of 1e15 none is left for pixels, of 1e38 times the scales not even t.
+    testing::set_last_bias(flow, "flows.4", bias);
+    flow.save(place.path("w.safetensors"));
+  };
+  write_weights(1e15f);
+  const Arguments encode = weights + Arguments{"--data", "tiny", "--out", "z.safetensors"};
+  const std::string wrong = place.refusal_of("encode", encode);
+  CHECK_THAT(wrong, Contains(" of 384 pixels would not come back") && Contains("earlier checkpoint"));
+  const int count = std::stoi(wrong.substr(std::string("flow encode: ").size()));
+  CHECK((count > 0 && count <= 384));
+
+  write_weights(1);  // harmless
+  place.output_of("encode", encode);
+
+  Flow flow(tutorial("simple", "2024", 8, 4));
+  randomize(flow, 13);
+  Parameters& parameters = flow.parameters();
+  for (int i = 0; i < parameters.count(); ++i) {
+    std::fill_n(parameters.value(i).data<float>(), parameters[i].shape.size(), 1e38f);
+  }
+  flow.save(place.path("w.safetensors"));
+  place.output_of("info", weights);
+  for (const std::string& line :
+       {place.refusal_of("encode", weights + Arguments{"--data", "tiny", "--out", "new.safetensors"}),
+        place.refusal_of("sample", weights + Arguments{"--out", "x.png", "--npy", "x.npy"})}) {
+    CHECK_THAT(line, Contains("not finite") && Contains("layer flows.") && Contains("image 0"));
+  }
 }
 
 TEST_CASE("latents of one device are images on another", "[cli][long]") {
