@@ -109,7 +109,10 @@ int bench(const cxxopts::ParseResult& options) {
   if (isatty(fileno(stderr))) line.emplace(stderr);
   const BenchmarkReport report =
       run_benchmarks(selected, which, repeats, [&](const std::string& what, std::optional<double> eta) {
-        if (line) line->show(what + (eta ? ", " + clock_text(*eta) + " left of this group" : ""), true);
+        if (!line) return;
+        std::vector<ProgressPart> parts{{what, 1}};
+        if (eta) parts.push_back({clock_text(*eta) + " left of this group"});
+        line->show({}, parts, true);
       });
   line.reset();
   print_header(which, options["nets"].as<std::string>(), report.ceilings, repeats);

@@ -34,7 +34,7 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
   const EvaluationOptions evaluation{flow.takes_images() ? options["importance-samples"].as<int>() : 1,
                                      options["batch-size"].as<int>(),
                                      {seed, NoisePurpose::kScoring, 0}};
-  const Evaluation score = evaluate(flow, set, evaluation, [&](std::size_t done) {
+  const Evaluation score = evaluate(flow, set, evaluation, [&](double done) {
     progress.update(done);
     return true;
   });

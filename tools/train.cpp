@@ -1,9 +1,12 @@
 // flow-train: learns a flow from images or numbers.
+#include <unistd.h>
+
 #include <atomic>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "models/training/training_run.h"
 #include "tools/device_options.h"
@@ -13,15 +16,32 @@
 namespace flowsmith {
 namespace {
 
-std::atomic<bool> stop_requested{false};  // the one thing that a signal handler may touch
+// What a signal handler touches, which may do no more than set a flag, write to a file descriptor and end the process.
+std::atomic<bool> stop_requested{false};
+volatile std::sig_atomic_t stop_signal = 0;
+std::string stop_now_text;  // made before the handlers are there
 
-void request_stop(int) { stop_requested = true; }
+void write_text(const char* text, std::size_t size) {
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, size);  // to nobody, if it fails
+}
 
-void install_signal_handlers() {
+/// The first signal is answered at once, and the run stops after the step in hand. The second one ends the process:
+/// files are written beside their names and renamed, so the last checkpoint is whole.
+void request_stop(int signal) {
+  if (stop_requested.exchange(true)) {
+    write_text(stop_now_text.data(), stop_now_text.size());
+    ::_exit(128 + signal);
+  }
+  stop_signal = signal;
+  constexpr std::string_view kAnswer = "\nstopping after this step; again to stop now\n";
+  write_text(kAnswer.data(), kAnswer.size());
+}
+
+void install_signal_handlers(const RunFolder& folder) {
+  stop_now_text = "\nstopped at once; the last checkpoint is " + folder.last() + "\n";
   struct sigaction action {};
   action.sa_handler = request_stop;
-  // The second signal has its usual effect: nobody is held up by a step that takes long.
-  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   // In `flow train | tee log`, Ctrl-C ends tee first: the checkpoint must not depend on somebody reading on.
@@ -35,25 +55,41 @@ class Console : public TrainingObserver {
   void message(const std::string& line) override { line_.say(line); }
 
   void progress(const TrainingProgress& p) override {
-    char text[256];
-    if (p.phase == "training") {
-      std::snprintf(text, sizeof text, "step %lld/%lld  epoch %d/%d  %.4f %s  gradient norm %.3g  %.0f %s/s  ETA %s",
-                    static_cast<long long>(p.done), static_cast<long long>(p.total), p.epoch, p.epochs, p.loss,
-                    unit_.c_str(), p.gradient_norm, p.images_per_second, examples_.c_str(),
-                    clock_text(p.eta_seconds).c_str());
-    } else {
-      std::snprintf(text, sizeof text, "%s %lld/%lld %s  %.0f %s/s  ETA %s", p.phase.c_str(),
-                    static_cast<long long>(p.done), static_cast<long long>(p.total), examples_.c_str(),
-                    p.images_per_second, examples_.c_str(), clock_text(p.eta_seconds).c_str());
+    const bool training = p.phase == "training", samples = p.phase == "samples";
+    // The loss of one batch jumps about: what is shown is a running mean of about the last twenty.
+    if (training) loss_ = steps_++ == 0 ? p.loss : loss_ + (p.loss - loss_) * std::max(1.0 / steps_, 0.05);
+    const std::string count = std::to_string(p.done) + "/" + std::to_string(p.total);
+    const std::string rate = number_text("%.0f", p.images_per_second) + " " + examples_ + "/s";
+    const std::string eta = "ETA " + clock_text(p.eta_seconds);
+    if (training) {
+      const std::string epoch = "epoch " + std::to_string(p.epoch) + "/" + std::to_string(p.epochs);
+      line_.show(p.share,
+                 {{"step " + count, 2},
+                  {epoch, 4},
+                  {number_text("%.4f ", loss_) + unit_, 0},
+                  {"gradient norm " + number_text("%.3g", p.gradient_norm), 5},
+                  {rate, 3},
+                  {eta, 1}},
+                 p.phase != phase_);
+    } else if (!samples || p.eta_seconds > 1) {
+      line_.show(p.share, {{p.phase + " " + count + " " + examples_, 0}, {rate, 3}, {eta, 1}},
+                 p.phase != phase_ && !samples);
     }
-    line_.show(text, p.phase != phase_);
     phase_ = p.phase;
   }
 
   void clear() { line_.clear(); }
 
  private:
+  static std::string number_text(const char* format, double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, format, value);
+    return text;
+  }
+
   ProgressLine line_{stdout};
+  double loss_ = 0;
+  std::int64_t steps_ = 0;
   std::string phase_;
   std::string unit_, examples_;
 };
@@ -181,8 +217,10 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
 }
 
 void print_score(const char* name, const Score& score, bool images) {
-  std::printf("%-11s %.4f +- %.4f %s (%zu %s)\n", name, score.mean, score.standard_error, images ? "bits/dim" : "nats",
-              score.examples, images ? "images, one noise sample each" : "rows");
+  std::string of = std::to_string(score.examples);
+  if (score.examples < score.all) of = "the first " + of + " of " + std::to_string(score.all);
+  std::printf("%-11s %.4f +- %.4f %s (%s %s)\n", name, score.mean, score.standard_error, images ? "bits/dim" : "nats",
+              of.c_str(), images ? "images, one noise sample each" : "rows");
 }
 
 int train(const cxxopts::ParseResult& options) {
@@ -205,7 +243,7 @@ int train(const cxxopts::ParseResult& options) {
               describe_device(device).c_str(), t.batch_size, static_cast<unsigned long long>(t.seed),
               t.recompute ? ", recompute" : "");
   std::fflush(stdout);
-  install_signal_handlers();
+  install_signal_handlers(folder);
   Console console(t.flow.takes_images());
   const RunSummary summary = run_training(config, *claim, resume, limits, device, stop_requested, console);
   console.clear();
@@ -221,7 +259,7 @@ int train(const cxxopts::ParseResult& options) {
   }
   if (!summary.samples.empty()) std::printf("samples     %s\n", summary.samples.c_str());
   std::printf("resume with ./flow train --resume --out %s\n", folder.path().c_str());
-  return 0;
+  return stop_signal == 0 ? 0 : 128 + stop_signal;
 }
 
 }  // namespace

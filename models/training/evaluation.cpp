@@ -70,17 +70,41 @@ GatheredBatch gather_batch(const Flow& flow, const ExampleSet& set, std::size_t 
   return batch;
 }
 
+namespace {
+
+/// Means and their error from the sums over the examples.
+Evaluation finished(Evaluation result, double sum, double sum_of_squares, double single_sum) {
+  const double count = double(std::max<std::size_t>(result.examples, 1));
+  result.score = sum / count;
+  result.single_sample_score = single_sum / count;
+  const double variance = std::max(0.0, sum_of_squares / count - result.score * result.score);
+  result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;
+  return result;
+}
+
+}  // namespace
+
 Evaluation evaluate(Flow& flow, const ExampleSet& set, const EvaluationOptions& options,
-                    const std::function<bool(std::size_t)>& progress) {
+                    const std::function<bool(double)>& progress) {
   require(options.batch_size > 0, "a batch has at least one example");
+  require(options.importance_samples > 0, "importance sampling needs at least one sample");
   flow.set_inference_batch(options.batch_size);
   Evaluation result;
   double sum = 0, sum_of_squares = 0, single_sum = 0;
-  while (result.examples < set.index.size()) {
+  bool go_on = true;
+  while (go_on && result.examples < set.index.size()) {
     const std::size_t begin = result.examples;
     const std::size_t n = std::min<std::size_t>(options.batch_size, set.index.size() - begin);
     const GatheredBatch batch = gather_batch(flow, set, begin, n);
-    const std::vector<double> draws = flow.log_prob_draws(batch.batch(), options.noise, options.importance_samples);
+    std::vector<double> draws;
+    NoiseStream noise = options.noise;
+    for (int k = 0; k < options.importance_samples; ++k) {
+      if (!go_on) return finished(result, sum, sum_of_squares, single_sum);
+      noise.draw = std::uint32_t(k);
+      const std::vector<double> draw = flow.log_prob(batch.batch(), {noise});
+      draws.insert(draws.end(), draw.begin(), draw.end());
+      go_on = progress(double(begin) + double(n) * (k + 1) / options.importance_samples);
+    }
     for (std::size_t i = 0; i < n; ++i) {
       const double bits = -log_mean_exp(&draws[i], options.importance_samples, n) / flow.nats_per_unit();
       const double single = -draws[i] / flow.nats_per_unit();
@@ -94,14 +118,8 @@ Evaluation evaluate(Flow& flow, const ExampleSet& set, const EvaluationOptions& 
       single_sum += single;
     }
     result.examples += n;
-    if (!progress(result.examples)) break;
   }
-  const double count = double(std::max<std::size_t>(result.examples, 1));
-  result.score = sum / count;
-  result.single_sample_score = single_sum / count;
-  const double variance = std::max(0.0, sum_of_squares / count - result.score * result.score);
-  result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;
-  return result;
+  return finished(result, sum, sum_of_squares, single_sum);
 }
 
 double score_with_batch_statistics(Flow& flow, const ExampleSet& set, const EvaluationOptions& options) {

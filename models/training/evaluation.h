@@ -48,10 +48,11 @@ struct Evaluation {
   double single_sample_score = 0;  ///< mean of the bound with one sample: that of the first draw
 };
 
-/// Scores the examples batch by batch. `progress(done)` is called after each batch and stops the evaluation by
-/// returning false: the result then covers the examples done so far. Throws Error if a score is not finite.
+/// Scores the examples batch by batch. `progress(done)` is called after each sample of each batch, `done` being a
+/// fraction within the batch, and stops the evaluation by returning false: the result then covers the batches done so
+/// far. Throws Error if a score is not finite.
 Evaluation evaluate(Flow& flow, const ExampleSet& set, const EvaluationOptions& options,
-                    const std::function<bool(std::size_t done)>& progress);
+                    const std::function<bool(double done)>& progress);
 
 /// Mean score when batch norms normalise by the statistics of each batch, as in training, instead of running ones: one
 /// noise sample per image, batches of `batch_size`, what is left over at the end left out. Throws Error if the set is

@@ -19,13 +19,13 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr int kSampleCount = 64;
 constexpr int kPointCount = 5000;
-constexpr int kScoringBatch = 64;
 constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
-// The closing scores of a run with a limit may take this share of its time, or this many seconds if that is more.
-constexpr double kClosingShare = 0.2;
-constexpr double kClosingSeconds = 10;
+// A picture has 64 images of up to 64 x 64 values and fewer, but 4, of larger ones; no pass scores or draws more at
+// once.
+constexpr int kMostSamples = 64, kLeastSamples = 4;
+constexpr std::size_t kValuesAtOnce = std::size_t(kMostSamples) * 64 * 64;
+constexpr std::size_t kClosingExamples = 1000;  // that a run which ends at a limit is scored on, of each set
 constexpr const char* kValidationKey = "validation_bits_per_dim";
 
 std::string duration_text(double seconds) {
@@ -49,12 +49,9 @@ DatasetOptions dataset_options(const RunConfig& config) {
   return options;
 }
 
-/// Samples as people look at them: a grid of images, or points in the plane.
-Image sample_picture(Flow& flow, std::uint64_t seed) {
-  if (!flow.takes_images()) return draw_scatter(flow.sample_numbers({.count = kPointCount, .seed = seed}));
-  const std::vector<std::uint8_t> images = flow.sample({.count = kSampleCount, .seed = seed});
-  const MapShape shape = flow.data_shape(kSampleCount);
-  return make_grid(images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
+/// So many examples at a time, or as many as have kValuesAtOnce values together, but `least`.
+int at_most(int count, const Flow& flow, int least) {
+  return int(std::clamp<std::size_t>(kValuesAtOnce / flow.dims(), least, std::max(count, least)));
 }
 
 /// One run while it runs. The members are in the order in which they are needed.
@@ -142,11 +139,16 @@ class Run {
     return limits_.max_minutes > 0 && seconds_since(start_) + closing_seconds() > 60 * limits_.max_minutes;
   }
 
-  /// What is kept free at the end of a run with a time limit.
+  /// Of a time limit, what the last checkpoint, the closing scores and a picture will take: about a third of a step's
+  /// time per example to score or to draw it, as there is no way back, and as long again to be safe.
   double closing_seconds() const {
-    if (limits_.max_minutes <= 0) return std::max(kClosingSeconds, kClosingShare * seconds_since(start_));
-    return kClosingShare * 60 * limits_.max_minutes;
+    const double per_example = step_seconds_ / config_.training.batch_size / 3;
+    const std::size_t examples = std::min(kClosingExamples, trainer_.validation_set().index.size()) + kClosingExamples;
+    return std::min(2 * per_example * double(examples), 60 * limits_.max_minutes / 2);
   }
+
+  /// Examples that are scored or drawn at a time.
+  int batch() const { return at_most(std::min(config_.training.batch_size, kMostSamples), trainer_.flow(), 1); }
 
   void train_one_step() {
     const Clock::time_point begin = Clock::now();
@@ -167,8 +169,13 @@ class Run {
     events_->flush();
     if (steps_here_ == kStepsBeforeEstimate) say_what_a_full_run_takes();
     double eta = double(last_step() - step) * step_seconds_;
-    if (limits_.max_minutes > 0) eta = std::min(eta, 60 * limits_.max_minutes - seconds_since(start_));
-    observer_.progress({"training", step, trainer_.total_steps(), trainer_.epoch() + 1, config_.training.epochs,
+    double share = double(steps_here_) / double(std::max<std::int64_t>(last_step() - step + steps_here_, 1));
+    if (limits_.max_minutes > 0) {
+      const double limit = 60 * limits_.max_minutes;
+      eta = std::min(eta, limit - seconds_since(start_));
+      share = std::max(share, seconds_since(start_) / limit);
+    }
+    observer_.progress({"training", share, step, trainer_.total_steps(), trainer_.epoch() + 1, config_.training.epochs,
                         result.loss, result.gradient_norm, rate, std::max(eta, 0.0)});
   }
 
@@ -211,19 +218,26 @@ class Run {
   Score validate(std::size_t count) {
     ExampleSet set = trainer_.validation_set();
     set.restrict_to(0, std::int64_t(count));
-    return score(trainer_.flow(), set, {config_.training.seed, NoisePurpose::kValidation, 0}, "validation");
+    Score result = score(trainer_.flow(), set, {config_.training.seed, NoisePurpose::kValidation, 0}, "validation");
+    result.all = trainer_.validation_set().index.size();
+    return result;
   }
 
   /// One noise sample per image: the bound that training lowers.
   Score score(Flow& flow, const ExampleSet& set, NoiseStream noise, const std::string& phase) {
     const Clock::time_point begin = Clock::now();
-    const Evaluation result = evaluate(flow, set, {1, kScoringBatch, noise}, [&](std::size_t done) {
-      const double rate = double(done) / seconds_since(begin);
-      observer_.progress({phase, std::int64_t(done), std::int64_t(set.index.size()), trainer_.epoch() + 1,
-                          config_.training.epochs, 0, 0, rate, double(set.index.size() - done) / rate});
+    const Evaluation result = evaluate(flow, set, {1, batch(), noise}, [&](double done) {
+      say_progress(phase, begin, done, double(set.index.size()));
       return !stop_;
     });
-    return {result.score, result.standard_error, result.examples};
+    return {result.score, result.standard_error, result.examples, set.index.size()};
+  }
+
+  /// Of `total` examples of a phase that began at `begin`.
+  void say_progress(const std::string& phase, Clock::time_point begin, double done, double total) {
+    const double rate = done / seconds_since(begin);
+    observer_.progress({phase, done / total, std::int64_t(done), std::int64_t(total), trainer_.epoch() + 1,
+                        config_.training.epochs, 0, 0, rate, (total - done) / rate});
   }
 
   void keep_if_best(const Score& score) {
@@ -264,9 +278,9 @@ class Run {
   void say_expansion() {
     Flow& flow = trainer_.flow();
     const ExampleSet& set = trainer_.validation_set();
-    const GatheredBatch batch = gather_batch(flow, set, 0, std::min<std::size_t>(kScoringBatch, set.index.size()));
+    const GatheredBatch some = gather_batch(flow, set, 0, std::min<std::size_t>(batch(), set.index.size()));
     const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
-    const std::vector<Flow::BoundedLogdet> bounded = flow.bounded_logdets(batch.batch(), {noise});
+    const std::vector<Flow::BoundedLogdet> bounded = flow.bounded_logdets(some.batch(), {noise});
     char text[200];
     if (!bounded.empty()) {
       const auto share = [](const Flow::BoundedLogdet& b) { return b.mean / b.largest; };
@@ -298,10 +312,9 @@ class Run {
   void save_checkpoint() {
     Flow& flow = trainer_.flow();
     const ExampleSet& set = trainer_.validation_set();
-    const std::size_t n = std::min<std::size_t>(kScoringBatch, set.index.size());
-    const GatheredBatch batch = gather_batch(flow, set, 0, n);
+    const GatheredBatch some = gather_batch(flow, set, 0, std::min<std::size_t>(batch(), set.index.size()));
     const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
-    if (const auto where = flow.find_non_finite(batch.batch(), {noise}, DType::kF64)) {
+    if (const auto where = flow.find_non_finite(some.batch(), {noise}, DType::kF64)) {
       throw Error("after step " + std::to_string(trainer_.steps_done()) + " the flow is not finite, first at " +
                   *where + ": " + folder_.last() +
                   " keeps the last good checkpoint; start a new run with a smaller learning rate");
@@ -309,23 +322,53 @@ class Run {
     write_safetensors(folder_.last(), trainer_.checkpoint());
   }
 
+  /// Samples as people look at them: a grid of images, or points in the plane. Who asks the run to stop does not wait
+  /// for them.
   void draw_samples(Flow& flow, const std::string& path) {
     if (!flow.takes_images() && flow.dims() != 2) return;  // nobody has a picture of such numbers
-    Image grid;
+    Image picture;
     try {
-      grid = sample_picture(flow, config_.training.seed);
+      if (flow.takes_images()) {
+        const MapShape shape = flow.data_shape(at_most(kMostSamples, flow, kLeastSamples));
+        const std::vector<std::uint8_t> images =
+            draw<std::uint8_t>(flow, shape.n, [&](const SampleOptions& some) { return flow.sample(some); });
+        if (stop_) return;
+        picture = make_grid(images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
+      } else {
+        const std::vector<double> points =
+            draw<double>(flow, kPointCount, [&](const SampleOptions& some) { return flow.sample_numbers(some); });
+        if (stop_) return;
+        picture = draw_scatter(points);
+      }
     } catch (const NotFinite& error) {
       // Its scores may be fine, and more training may help.
-      return observer_.message(std::string("no picture of samples after step ") +
-                               std::to_string(trainer_.steps_done()) + ": " + error.what());
+      return observer_.message("no picture of samples after step " + std::to_string(trainer_.steps_done()) + ": " +
+                               error.what());
     }
-    const std::vector<std::byte> png = encode_png(grid);
+    const std::vector<std::byte> png = encode_png(picture);
     write_file_atomically(path, png);
     if (events_) {
-      events_->add_image("samples", trainer_.steps_done(), grid.rows, grid.cols, png, grid.channels);
+      events_->add_image("samples", trainer_.steps_done(), picture.rows, picture.cols, png, picture.channels);
       events_->flush();
     }
     samples_ = path;
+  }
+
+  /// `count` samples, batch by batch, until somebody asks the run to stop.
+  template <class T, class Sample>
+  std::vector<T> draw(Flow& flow, int count, Sample&& sample) {
+    const Clock::time_point begin = Clock::now();
+    flow.set_inference_batch(batch());
+    std::vector<T> all;
+    for (int done = 0; done < count && !stop_;) {
+      const int n = std::min(batch(), count - done);
+      const std::vector<T> some =
+          sample(SampleOptions{.count = n, .seed = config_.training.seed, .first = std::uint32_t(done)});
+      all.insert(all.end(), some.begin(), some.end());
+      done += n;
+      say_progress("samples", begin, done, count);
+    }
+    return all;
   }
 
   RunSummary finish_interrupted() {
@@ -334,25 +377,18 @@ class Run {
     return {true, trainer_.steps_done(), {}, {}, samples_};
   }
 
-  /// The closing scores: of all images after a full run; otherwise of as many as fit the time kept for them.
+  /// The closing scores: of all examples after a full run, of the first ones of each set after one that was cut short.
   RunSummary finish(bool validated) {
     if (!validated) take_snapshot();
     say_drift();
     trainer_.give_back();  // the closing passes take memory of their own
     const bool complete = trainer_.epoch() >= config_.training.epochs;
-    const ExampleSet test = select_examples(dataset_, Subset::kTest, config_.training.seed);
+    const auto closing = [&](const ExampleSet& set) {
+      return complete ? set.index.size() : std::min(kClosingExamples, set.index.size());
+    };
     const std::size_t validation_size = trainer_.validation_set().index.size();
-    std::size_t affordable = std::max(validation_size, test.index.size());
-    if (!complete) {
-      double budget = closing_seconds();
-      if (limits_.max_minutes > 0) budget = std::min(budget, 60 * limits_.max_minutes - seconds_since(start_));
-      budget *= 0.9 / (validated ? 1 : 2);  // the last tenth is for loading and samples
-      const double ms = scoring_ms(trainer_.flow(), kScoringBatch, 1);
-      const double batches = std::max(1.0, budget * 1000 / ms);
-      affordable = std::size_t(std::min(batches * kScoringBatch, 1e9));
-    }
     if (!validated && !stop_) {
-      const Score score = validate(std::min(affordable, validation_size));
+      const Score score = validate(closing(trainer_.validation_set()));
       validation_ = score;
       // A score of fewer images is no match for a full one: it only counts if there is no other.
       if (!stop_ && (score.examples == validation_size || !best_)) keep_if_best(score);
@@ -360,9 +396,11 @@ class Run {
     if (stop_) return {true, trainer_.steps_done(), {}, {}, samples_};
 
     Flow best = Flow::load(folder_.best(), device_);
+    const ExampleSet test = select_examples(dataset_, Subset::kTest, config_.training.seed);
     ExampleSet some = test;
-    some.restrict_to(0, std::int64_t(std::min(affordable, test.index.size())));
-    const Score test_score = score(best, some, {config_.training.seed, NoisePurpose::kScoring, 0}, "test");
+    some.restrict_to(0, std::int64_t(closing(test)));
+    Score test_score = score(best, some, {config_.training.seed, NoisePurpose::kScoring, 0}, "test");
+    test_score.all = test.index.size();
     draw_samples(best, folder_.path() + "/samples/best.png");
     return {bool(stop_), trainer_.steps_done(), validation_, test_score, samples_};
   }

@@ -15,8 +15,9 @@ struct RunLimits {
 };
 
 struct TrainingProgress {
-  std::string phase;                   ///< "training", "validation", "test"
-  std::int64_t done = 0, total = 0;    ///< steps of the run, or examples of a validation or test
+  std::string phase;                   ///< "training", "validation", "test", "samples"
+  double share = 0;                    ///< of this call's training, or of the phase, that is done: 0 to 1
+  std::int64_t done = 0, total = 0;    ///< steps of the run, or examples of a validation, test or picture
   int epoch = 0, epochs = 0;           ///< counted from 1
   double loss = 0, gradient_norm = 0;  ///< of the last step
   double images_per_second = 0;
@@ -34,6 +35,7 @@ class TrainingObserver {
 struct Score {
   double mean = 0, standard_error = 0;
   std::size_t examples = 0;
+  std::size_t all = 0;  ///< examples of the set, of which the first were scored
 };
 
 struct RunSummary {
@@ -46,8 +48,9 @@ struct RunSummary {
 
 /// Starts the run of `config` in the claimed folder, or goes on with the one that is there. Sets config's image size
 /// from the dataset. `stop` may be set at any time, also by a signal handler: the step in hand is finished and a
-/// checkpoint written. Throws Error for bad options, data or files, and at a loss or gradient that is not finite, and
-/// when a GPU fails; the last checkpoint then stays as it was.
+/// checkpoint written. A run that ends at a limit, not with its last epoch, is scored on the first 1000 validation and
+/// test examples, so that the same call gives the same figures. Throws Error for bad options, data or files, and at a
+/// loss or gradient that is not finite, and when a GPU fails; the last checkpoint then stays as it was.
 RunSummary run_training(RunConfig config, const RunClaim& claim, bool resume, const RunLimits& limits, Device device,
                         const std::atomic<bool>& stop, TrainingObserver& observer);
 

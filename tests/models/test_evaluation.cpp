@@ -70,12 +70,15 @@ TEST_CASE("a score is mean and standard error over the images", "[evaluation]") 
   Tiny tiny;
   const ExampleSet set = select_examples(tiny.dataset, Subset::kTest, 1);
   const NoiseStream noise{5, NoisePurpose::kScoring, 0};
-  std::vector<std::size_t> progress;
-  const Evaluation result = evaluate(tiny.flow, set, {3, 5, noise}, [&](std::size_t done) {
+  std::vector<double> progress;
+  const Evaluation result = evaluate(tiny.flow, set, {3, 5, noise}, [&](double done) {
     progress.push_back(done);
     return true;
   });
-  CHECK(progress == std::vector<std::size_t>{5, 10, 12});
+  // Three samples of batches of 5, 5 and 2.
+  const std::vector<double> expected{5 / 3., 10 / 3., 5, 20 / 3., 25 / 3., 10, 32 / 3., 34 / 3., 12};
+  REQUIRE(progress.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(progress[i] == Approx(expected[i]));
   const Batch batch{tiny.dataset.test.images.data(), set.index.data(), 12};
   const auto bits_per_dim = [&](int samples) {
     std::vector<double> bits = tiny.flow.log_prob(batch, noise, samples);
@@ -96,9 +99,12 @@ TEST_CASE("a score is mean and standard error over the images", "[evaluation]") 
   CHECK(again.score == result.score);
   CHECK(again.standard_error == result.standard_error);
 
-  const Evaluation stopped = evaluate(tiny.flow, set, {3, 5, noise}, [](std::size_t done) { return done < 10; });
+  const Evaluation stopped = evaluate(tiny.flow, set, {3, 5, noise}, [](double done) { return done < 10; });
   CHECK(stopped.examples == 10);
   CHECK(stopped.score == Approx(std::accumulate(bits.begin(), bits.begin() + 10, 0.0) / 10).epsilon(1e-13));
+  const Evaluation within = evaluate(tiny.flow, set, {3, 5, noise}, [](double done) { return done < 9; });
+  CHECK(within.examples == 10);
+  CHECK(evaluate(tiny.flow, set, {3, 5, noise}, [](double done) { return done < 8; }).examples == 5);
 }
 
 TEST_CASE("an evaluation that makes no sense is refused", "[evaluation]") {
