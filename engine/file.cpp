@@ -74,7 +74,8 @@ int sync_folder(const std::string& folder) {
 int open_temporary(const std::string& target, mode_t mode, std::string& temporary) {
   const std::string base = fs::path(target).filename().string().substr(0, 200);
   for (int attempt = 0; attempt < 1000; ++attempt) {
-    const std::string name = "." + base + "." + std::to_string(::getpid()) + "." + std::to_string(attempt) + ".tmp";
+    const std::string name =
+        "." + base + "." + std::to_string(::getpid()) + "." + std::to_string(attempt) + std::string(kTemporarySuffix);
     temporary = (fs::path(folder_of(target)) / name).string();
     const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd >= 0 || errno != EEXIST) return fd;

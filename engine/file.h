@@ -16,6 +16,9 @@ namespace flowsmith {
 /// `limit` bytes is cut. Names out of a file nobody vouches for go through this before they reach a terminal.
 std::string in_quotes(std::string_view text, std::size_t limit = 200);
 
+/// How the names end under which an AtomicFile writes; they begin with a dot.
+inline constexpr std::string_view kTemporarySuffix = ".tmp";
+
 /// A regular file open for reading. Errors name the file, the reason and the remedy.
 class InputFile {
  public:

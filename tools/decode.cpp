@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file that made the latents" + default_weights, cxxopts::value<std::string>())
+      ("weights", "Those that made the latents: a weight file, the folder of a run, or a name in data/weights" + default_weights, cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
       ("out", "What was encoded as an array (.npy): uint8, N x height x width (x 3 in colour), or float64, N x D", cxxopts::value<std::string>());
   // clang-format on

@@ -147,7 +147,7 @@ int main(int argc, char** argv) {
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
+      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("images", "Examples as an array (.npy): uint8, N x height x width (x 3 in colour), or float, N x D", cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
       ("data", "A dataset as flow train takes it (default: what the model is trained on)",

@@ -101,8 +101,7 @@ void write_json(const std::string& path, const std::vector<Row>& rows, const std
 }
 
 int eval(const cxxopts::ParseResult& options) {
-  const auto weights =
-      options.count("weights") > 0 ? options["weights"].as<std::vector<std::string>>() : std::vector{shipped_weights()};
+  const std::vector<std::string> weights = all_weights_from(options);
   const std::string split = options["split"].as<std::string>();
   const int samples = options["importance-samples"].as<int>();
   if (samples < 1) throw Error("--importance-samples must be 1 or more");
@@ -144,7 +143,7 @@ int main(int argc, char** argv) {
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file; give several times, or separated by commas, for a table" + default_weights,
+      ("weights", std::string(flowsmith::kWeightsHelp) + "; several, or several times, for a table" + default_weights,
        cxxopts::value<std::vector<std::string>>())
       ("data", "A dataset as flow train takes it (default: what the model is trained on)",
        cxxopts::value<std::string>())

@@ -3,6 +3,7 @@
 #include "models/flow.h"
 #include "tools/model_option.h"
 #include "tools/tool.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -26,7 +27,7 @@ Flow flow_of_options(const cxxopts::ParseResult& options) {
     for (const std::string name : {"model", "config", "set", "edition", "couplings", "height", "width", "channels"}) {
       if (options.count(name) > 0) throw Error("give --weights or --" + name + ", not both");
     }
-    return Flow::load(options["weights"].as<std::string>());
+    return Flow::load(weights_named(options["weights"].as<std::string>()));
   }
   const FlowConfig config = config_from(options);
   const MapShape shape = config.data_shape();
@@ -102,7 +103,7 @@ int main(int argc, char** argv) {
   flowsmith::add_model_options(options);
   // clang-format off
   options.add_options()
-      ("weights", "Describe the model of this weight file", cxxopts::value<std::string>())
+      ("weights", "Describe the model of these weights: a file, the folder of a run, or a name in data/weights", cxxopts::value<std::string>())
       ("height", "Rows of the images (default: the model's)", cxxopts::value<int>())
       ("width", "Columns of the images (default: the model's)", cxxopts::value<int>())
       ("channels", "1 or 3 colours, or numbers in a vector (default: the model's)", cxxopts::value<int>())

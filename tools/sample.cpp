@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", "Weight file" + default_weights, cxxopts::value<std::string>())
+      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("n", "Number of samples (default: 64 images, or 5000 rows of numbers)", cxxopts::value<int>())
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("temperature", "Factor on the standard deviations of the base", cxxopts::value<Real>()->default_value("1.0"))

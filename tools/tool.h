@@ -3,6 +3,9 @@
 // here.
 #pragma once
 
+#include <poll.h>
+
+#include <csignal>
 #include <cstdio>
 #include <cxxopts.hpp>
 #include <exception>
@@ -66,6 +69,12 @@ inline std::string one_line(std::string message) {
   return message;
 }
 
+/// Whether nobody reads a pipe any more, as after `flow ... | head`.
+inline bool reader_is_gone(std::FILE* stream) {
+  pollfd pipe{fileno(stream), POLLOUT, 0};
+  return ::poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR) != 0;
+}
+
 /// Runs body(options) and returns the exit code: that of the body, 0 for --help, 2 for an error, which goes to stderr
 /// as one line. Options that the tool does not know and arguments without an option are errors.
 template <class Body>
@@ -89,6 +98,7 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
     }
     // A full disk must not look like success.
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      if (reader_is_gone(stdout)) return 128 + SIGPIPE;  // quietly: that is how people end a program
       return fail("cannot write all of the output: is the disk full?");
     }
     return code;

@@ -44,7 +44,7 @@ void install_signal_handlers(const RunFolder& folder) {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  // In `flow train | tee log`, Ctrl-C ends tee first: the checkpoint must not depend on somebody reading on.
+  // In `flow train | tee log`, Ctrl-C ends tee first: the run then stops with a checkpoint, as for a signal.
   std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -52,7 +52,10 @@ class Console : public TrainingObserver {
  public:
   Console(bool images) : unit_(images ? "bits/dim" : "nats"), examples_(images ? "images" : "rows") {}
 
-  void message(const std::string& line) override { line_.say(line); }
+  void message(const std::string& line) override {
+    line_.say(line);
+    stop_without_reader();
+  }
 
   void progress(const TrainingProgress& p) override {
     const bool training = p.phase == "training", samples = p.phase == "samples";
@@ -76,11 +79,16 @@ class Console : public TrainingObserver {
                  p.phase != phase_ && !samples);
     }
     phase_ = p.phase;
+    stop_without_reader();
   }
 
   void clear() { line_.clear(); }
 
  private:
+  static void stop_without_reader() {
+    if (std::ferror(stdout) != 0 && reader_is_gone(stdout)) stop_requested = true;
+  }
+
   static std::string number_text(const char* format, double value) {
     char text[32];
     std::snprintf(text, sizeof text, format, value);

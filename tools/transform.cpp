@@ -4,6 +4,7 @@
 #include "tools/device_options.h"
 #include "tools/model_option.h"
 #include "tools/progress.h"
+#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -56,7 +57,7 @@ Flow flow_of_options(const cxxopts::ParseResult& options, const Array& input, De
     for (const char* const name : {"model", "config", "set", "edition", "couplings", "seed", "jitter"}) {
       if (options.count(name) > 0) throw Error("give --weights or --" + std::string(name) + ", not both");
     }
-    return Flow::load(options["weights"].as<std::string>(), device);
+    return Flow::load(weights_named(options["weights"].as<std::string>()), device);
   }
   if (!given_model) throw Error("name the flow with --weights, --config or --model");
   FlowConfig config = config_from(options);
@@ -138,7 +139,7 @@ int main(int argc, char** argv) {
       "D, the latents of an example one behind the other.\n");
   // clang-format off
   options.add_options()
-      ("weights", "Weight file", cxxopts::value<std::string>())
+      ("weights", flowsmith::kWeightsHelp, cxxopts::value<std::string>())
       ("seed", "Without --weights: of the initial weights", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("jitter", "Without --weights: move every parameter by a normal number of this standard deviation",
        cxxopts::value<Real>()->default_value("0"))

@@ -25,6 +25,15 @@ void make_folder(const std::string& path) {
   if (error) throw Error(path + ": cannot make this folder (" + error.message() + "): choose another folder");
 }
 
+/// Removes the files that a process which was killed left half written (engine/file.h): nobody else is writing any.
+void remove_temporaries(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".") && name.ends_with(kTemporarySuffix)) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
 /// Whether a run that goes on from a checkpoint keeps this row of its metrics. Rows up to the checkpoint stay; the
 /// validation at the checkpoint's own step is still to come if the checkpoint was taken before it, at the end of an
 /// epoch or in the middle of one.
@@ -134,6 +143,8 @@ RunClaim::RunClaim(RunFolder folder) : folder_(std::move(folder)) {
     make_folder(folder_.path());
     lock_.emplace(folder_.path());
   } while (!lock_->is_of(folder_.path()));
+  remove_temporaries(folder_.path());
+  remove_temporaries(folder_.path() + "/samples");
 }
 
 RunClaim::~RunClaim() {

@@ -155,5 +155,18 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
   CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
 }
 
+TEST_CASE("the second signal ends the run at once and names the checkpoint, which is whole", "[cli]") {
+  const TrainingPlace place;
+  Program program(Workplace::command("train", TrainingPlace::options("run")), place.dir().path());
+  REQUIRE(program.wait_until([&] { return place.rows("run") >= 3; }));
+  program.send(SIGINT);
+  program.send(SIGTERM);
+  const Outcome outcome = program.wait();
+  CHECK((outcome.code == 128 + SIGTERM || outcome.code == 128 + SIGINT));  // whichever came second
+  CHECK_THAT(outcome.err, Contains("stopping after this step; again to stop now\n") &&
+                              Contains("stopped at once; the last checkpoint is run/last.safetensors\n"));
+  place.train("run", {"--resume", "--max-steps", std::to_string(std::stoi(place.step_of("run")) + 1)});
+}
+
 }  // namespace
 }  // namespace flowsmith
