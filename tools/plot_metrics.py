@@ -22,12 +22,12 @@ def read(path):
         reader = csv.DictReader(file)
         training = next(name for name in reader.fieldnames if name.startswith("train_"))
         unit = training.removeprefix("train_")
-        points = {"train_": [], "validation_": []}
+        points = {"train_": [], "val_": []}
         for row in reader:
             for prefix, found in points.items():
                 if row[prefix + unit]:
                     found.append((int(row["step"]), float(row[prefix + unit])))
-    return {"bits_per_dim": "bits/dim"}.get(unit, unit), points["train_"], points["validation_"]
+    return {"bpd": "bits/dim"}.get(unit, unit), points["train_"], points["val_"]
 
 
 def smooth(points, width):

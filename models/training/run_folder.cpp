@@ -12,10 +12,6 @@
 namespace flowsmith {
 namespace {
 
-constexpr const char* kImageHeader =
-    "step,epoch,train_bits_per_dim,validation_bits_per_dim,gradient_norm,learning_rate,images_per_second\n";
-constexpr const char* kNumberHeader =
-    "step,epoch,train_nats,validation_nats,gradient_norm,learning_rate,rows_per_second\n";
 constexpr std::uint64_t kLargestConfig = 1 << 20;
 constexpr std::uint64_t kLargestMetrics = std::uint64_t{1} << 30;
 
@@ -34,17 +30,29 @@ void remove_temporaries(const std::string& folder) {
   }
 }
 
-/// Whether a run that goes on from a checkpoint keeps this row of its metrics. Rows up to the checkpoint stay; the
-/// validation at the checkpoint's own step is still to come if the checkpoint was taken before it, at the end of an
-/// epoch or in the middle of one.
-bool keeps_row(std::string_view row, std::int64_t step, int position) {
+constexpr int kTrainField = 2, kValidationField = 3, kTestField = 4, kFields = 8;
+
+std::vector<std::string> fields_of(const std::string& row) {
+  std::vector<std::string> fields;
+  std::size_t begin = 0, end;
+  while ((end = row.find(',', begin)) != std::string::npos) {
+    fields.push_back(row.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  fields.push_back(row.substr(begin));
+  return fields;
+}
+
+/// Whether a run that goes on from a checkpoint keeps this row of its metrics. Rows up to the checkpoint stay; of those
+/// at its own step a validation is still to come if the checkpoint was taken before it, at the end of an epoch or in
+/// the middle of one, and a test always is.
+bool keeps_row(const std::vector<std::string>& row, std::int64_t step, int position) {
   std::int64_t row_step = 0;
-  const auto [end, error] = std::from_chars(row.data(), row.data() + row.size(), row_step);
-  if (error != std::errc() || end == row.data() + row.size() || *end != ',') return false;
-  if (row_step != step || position == 0) return row_step <= step;
-  // step,epoch,train: a row without a train value is a validation.
-  const std::size_t train = row.find(',', row.find(',') + 1) + 1;
-  return train < row.size() && row[train] != ',';
+  const std::string& text = row[0];
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), row_step);
+  if (error != std::errc() || end != text.data() + text.size() || row.size() != kFields) return false;
+  if (row_step != step || !row[kTrainField].empty()) return row_step <= step;
+  return position == 0 && row[kTestField].empty();
 }
 
 }  // namespace
@@ -154,16 +162,27 @@ RunClaim::~RunClaim() {
   for (const std::string& folder : made_) std::filesystem::remove(folder, ignored);
 }
 
+std::string score_name(const std::string& set, const std::string& unit) {
+  return set + (unit == "nats" ? "_nats" : "_bpd");
+}
+
 MetricsLog::MetricsLog(const std::string& path, const std::string& unit, std::int64_t step, int position) {
-  std::string kept = unit == "nats" ? kNumberHeader : kImageHeader;
+  std::string kept = "step,epoch";
+  for (const char* const set : {"train", "val", "test"}) kept += "," + score_name(set, unit);
+  kept += std::string(",gradient_norm,learning_rate,") + (unit == "nats" ? "rows" : "images") + "_per_second\n";
   if (step > 0 && std::filesystem::exists(path)) {
     const std::string text = read_text_file(path, kLargestMetrics);
     std::size_t begin = text.find('\n');
+    // Earlier versions had no column for tests.
+    const bool has_tests = begin != std::string::npos && text.substr(0, begin).find(",test_") != std::string::npos;
     while (begin != std::string::npos) {
       const std::size_t end = text.find('\n', ++begin);
       if (end == std::string::npos) break;  // a row that was cut off
-      const std::string_view row(text.data() + begin, end - begin);
-      if (keeps_row(row, step, position)) kept += std::string(row) + "\n";
+      std::vector<std::string> row = fields_of(text.substr(begin, end - begin));
+      if (!has_tests && row.size() == kFields - 1) row.insert(row.begin() + kTestField, "");
+      if (keeps_row(row, step, position)) {
+        for (int i = 0; i < kFields; ++i) kept += row[i] + (i + 1 < kFields ? "," : "\n");
+      }
       begin = end;
     }
   }
@@ -179,8 +198,8 @@ void MetricsLog::write(const Metrics& row) {
     return text;
   };
   file_->append(std::to_string(row.step) + "," + std::to_string(row.epoch) + "," + field(row.train) + "," +
-                field(row.validation) + "," + field(row.gradient_norm) + "," + field(row.learning_rate) + "," +
-                field(row.examples_per_second) + "\n");
+                field(row.validation) + "," + field(row.test) + "," + field(row.gradient_norm) + "," +
+                field(row.learning_rate) + "," + field(row.examples_per_second) + "\n");
 }
 
 }  // namespace flowsmith

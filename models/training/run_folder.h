@@ -1,9 +1,10 @@
 // The folder of a training run, and what people find in it:
 //
 //   config.json        the options that define the run
-//   metrics.csv        one row per step and per validation
+//   metrics.csv        one row per step, per validation and per test
 //   last.safetensors   weights, Adam moments and counters: everything a resume needs
 //   best.safetensors   weights at the best validation bits/dim
+//   results.json       the closing scores
 //   samples/*.png      grids of samples, one per snapshot
 //   events.out.*       the metrics and samples for TensorBoard
 //
@@ -29,7 +30,7 @@ struct RunConfig {
 struct Metrics {
   std::int64_t step = 0;
   int epoch = 0;
-  std::optional<double> train, validation;  ///< in the unit of the flow
+  std::optional<double> train, validation, test;  ///< in the unit of the flow
   std::optional<double> gradient_norm, learning_rate, examples_per_second;
 };
 
@@ -43,6 +44,7 @@ class RunFolder {
   std::string best() const { return path_ + "/best.safetensors"; }
   std::string config() const { return path_ + "/config.json"; }
   std::string metrics() const { return path_ + "/metrics.csv"; }
+  std::string results() const { return path_ + "/results.json"; }
   std::string sample_grid(std::int64_t step) const;
 
   /// Whether a run was started here.
@@ -77,9 +79,12 @@ class RunClaim {
   std::optional<FolderLock> lock_;
 };
 
-/// metrics.csv. Columns: step, epoch, train_bits_per_dim, validation_bits_per_dim, gradient_norm, learning_rate,
-/// images_per_second; for numbers train_nats, validation_nats and rows_per_second. A field that a row does not have is
-/// empty.
+/// What a score is called wherever a run writes one down (metrics.csv, TensorBoard, metadata of weights): "train_bpd"
+/// in bits per dimension of images, "train_nats" of numbers; and so for "val" and "test".
+std::string score_name(const std::string& set, const std::string& unit);
+
+/// metrics.csv. Columns: step, epoch, train_bpd, val_bpd, test_bpd, gradient_norm, learning_rate, images_per_second;
+/// for numbers train_nats, val_nats, test_nats and rows_per_second. A field that a row does not have is empty.
 class MetricsLog {
  public:
   /// Begins the file, or, for a run that goes on from the checkpoint (step, position in its epoch), first drops the

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "data/event_file.h"
 #include "data/png.h"
@@ -26,7 +27,7 @@ constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
 constexpr int kMostSamples = 64, kLeastSamples = 4;
 constexpr std::size_t kValuesAtOnce = std::size_t(kMostSamples) * 64 * 64;
 constexpr std::size_t kClosingExamples = 1000;  // that a run which ends at a limit is scored on, of each set
-constexpr const char* kValidationKey = "validation_bits_per_dim";
+constexpr const char* kOldValidationKey = "validation_bits_per_dim";  // of earlier versions, whatever the unit
 
 std::string duration_text(double seconds) {
   char text[48];
@@ -119,9 +120,7 @@ class Run {
     return finish(validated);
   }
 
-  bool in_bits() const { return trainer_.flow().takes_images(); }
-  const char* train_tag() const { return in_bits() ? "train_bpd" : "train_nats"; }
-  const char* validation_tag() const { return in_bits() ? "val_bpd" : "val_nats"; }
+  std::string name_of(const std::string& set) const { return score_name(set, trainer_.flow().unit()); }
 
   bool snapshot_is_due() const { return seconds_since(last_snapshot_) + step_seconds_ > limits_.snapshot_seconds; }
 
@@ -161,11 +160,11 @@ class Run {
     ++steps_here_;
     const std::int64_t step = trainer_.steps_done();
     const double rate = config_.training.batch_size / step_seconds_;
-    metrics_->write({step, trainer_.epoch() + 1, result.loss, {}, result.gradient_norm, lr, rate});
-    events_->add_scalar(train_tag(), step, float(result.loss));
+    metrics_->write({step, trainer_.epoch() + 1, result.loss, {}, {}, result.gradient_norm, lr, rate});
+    events_->add_scalar(name_of("train"), step, float(result.loss));
     events_->add_scalar("gradient_norm", step, float(result.gradient_norm));
     events_->add_scalar("learning_rate", step, float(lr));
-    events_->add_scalar("images_per_second", step, float(rate));
+    events_->add_scalar(trainer_.flow().takes_images() ? "images_per_second" : "rows_per_second", step, float(rate));
     events_->flush();
     if (steps_here_ == kStepsBeforeEstimate) say_what_a_full_run_takes();
     double eta = double(last_step() - step) * step_seconds_;
@@ -194,15 +193,13 @@ class Run {
 
   /// Validates, keeps the best weights and moves on; false if stopped on the way.
   bool close_epoch() {
-    const std::int64_t step = trainer_.steps_done();
     const int epoch = trainer_.epoch() + 1;
     take_snapshot();
     const double train = trainer_.epoch_loss();
     const Score score = validate(trainer_.validation_set().index.size());
     if (stop_) return false;
     validation_ = score;
-    metrics_->write({step, epoch, {}, score.mean, {}, {}, {}});
-    events_->add_scalar(validation_tag(), step, float(score.mean));
+    log_validation(score, epoch);
     keep_if_best(score);
     char text[160];
     std::snprintf(text, sizeof text, "epoch %d: training %.4f, validation %.4f %s%s", epoch, train, score.mean,
@@ -213,6 +210,11 @@ class Run {
     trainer_.start_next_epoch();
     take_snapshot();
     return true;
+  }
+
+  void log_validation(const Score& score, int epoch) {
+    metrics_->write({trainer_.steps_done(), epoch, {}, score.mean, {}, {}, {}, {}});
+    events_->add_scalar(name_of("val"), trainer_.steps_done(), float(score.mean));
   }
 
   Score validate(std::size_t count) {
@@ -245,7 +247,7 @@ class Run {
     SafetensorsFile file = weights_file(trainer_.flow());
     // A score of fewer images is no match for those of later epochs: the file then goes without one.
     const bool full = score.examples == trainer_.validation_set().index.size();
-    if (full) file.metadata[kValidationKey] = number_text(score.mean);
+    if (full) file.metadata[name_of("val")] = number_text(score.mean);
     file.metadata["step"] = std::to_string(trainer_.steps_done());
     write_safetensors(folder_.best(), file);
     if (full) best_ = score.mean;
@@ -254,8 +256,10 @@ class Run {
   std::optional<double> best_on_disk() const {
     if (!std::filesystem::exists(folder_.best())) return std::nullopt;
     const SafetensorsFile file = read_safetensors(folder_.best());
-    if (!file.metadata.contains(kValidationKey)) return std::nullopt;
-    return metadata_number<double>(file, kValidationKey, folder_.best());
+    for (const std::string& key : {name_of("val"), std::string(kOldValidationKey)}) {
+      if (file.metadata.contains(key)) return metadata_number<double>(file, key, folder_.best());
+    }
+    return std::nullopt;
   }
 
   /// Looks at the last step only: a GPU has to be waited for.
@@ -390,6 +394,9 @@ class Run {
     if (!validated && !stop_) {
       const Score score = validate(closing(trainer_.validation_set()));
       validation_ = score;
+      // That of a whole epoch stands there since the epoch's end.
+      const bool logged = trainer_.position() == 0 && trainer_.steps_done() > 0;
+      if (!stop_ && !logged) log_validation(score, trainer_.epoch() + 1);
       // A score of fewer images is no match for a full one: it only counts if there is no other.
       if (!stop_ && (score.examples == validation_size || !best_)) keep_if_best(score);
     }
@@ -401,8 +408,31 @@ class Run {
     some.restrict_to(0, std::int64_t(closing(test)));
     Score test_score = score(best, some, {config_.training.seed, NoisePurpose::kScoring, 0}, "test");
     test_score.all = test.index.size();
+    if (stop_) return {true, trainer_.steps_done(), {}, {}, samples_};
+    log_test(test_score);
     draw_samples(best, folder_.path() + "/samples/best.png");
     return {bool(stop_), trainer_.steps_done(), validation_, test_score, samples_};
+  }
+
+  void log_test(const Score& test) {
+    const int epoch = std::min(trainer_.epoch() + 1, config_.training.epochs);
+    metrics_->write({trainer_.steps_done(), epoch, {}, {}, test.mean, {}, {}, {}});
+    events_->add_scalar(name_of("test"), trainer_.steps_done(), float(test.mean));
+    events_->flush();
+    SafetensorsFile weights = read_safetensors(folder_.best());
+    weights.metadata[name_of("test")] = number_text(test.mean);
+    write_safetensors(folder_.best(), weights);
+
+    nlohmann::ordered_json results{{"step", trainer_.steps_done()}, {"epoch", epoch}, {"weights", "best.safetensors"}};
+    const auto add = [&](const std::string& set, const Score& score) {
+      results[name_of(set)] = {{"mean", score.mean},
+                               {"standard_error", score.standard_error},
+                               {"examples", score.examples},
+                               {"of", score.all}};
+    };
+    if (validation_) add("val", *validation_);
+    add("test", test);
+    write_file_atomically(folder_.results(), results.dump(2) + "\n");
   }
 
   const Clock::time_point start_ = Clock::now();

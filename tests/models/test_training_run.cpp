@@ -1,6 +1,7 @@
 // Whole runs in a folder: what they leave there, how they stop and how they go on.
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "models/files/weights.h"
 #include "models/training/training_run.h"
@@ -14,8 +15,7 @@ namespace {
 
 using Catch::Contains;
 
-const std::string kHeader =
-    "step,epoch,train_bits_per_dim,validation_bits_per_dim,gradient_norm,learning_rate,images_per_second";
+const std::string kHeader = "step,epoch,train_bpd,val_bpd,test_bpd,gradient_norm,learning_rate,images_per_second";
 
 class Observer : public TrainingObserver {
  public:
@@ -65,13 +65,14 @@ std::vector<std::string> rows_of(const RunFolder& folder) {
   return rows;
 }
 
-/// "1 2 3 4 5 v5 6": the steps of the rows, with a v for validations.
+/// "1 2 3 4 5 v5 6 t6": the steps of the rows, with a v for validations and a t for tests.
 std::string steps_of(const std::vector<std::string>& rows) {
   std::string steps;
   for (const std::string& row : rows) {
     const std::string step = row.substr(0, row.find(','));
-    const bool validation = row.substr(row.find(',', row.find(',') + 1)).starts_with(",,");
-    steps += (steps.empty() ? "" : " ") + std::string(validation ? "v" : "") + step;
+    const std::string rest = row.substr(row.find(',', row.find(',') + 1) + 1);  // from the training loss on
+    const std::string kind = rest.starts_with(",,") ? "t" : rest.starts_with(",") ? "v" : "";
+    steps += (steps.empty() ? "" : " ") + kind + step;
   }
   return steps;
 }
@@ -110,13 +111,13 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
     CHECK_FALSE(bytes.empty());
   }
   CHECK(names ==
-        "best.safetensors config.json events last.safetensors metrics.csv samples samples/best.png "
+        "best.safetensors config.json events last.safetensors metrics.csv results.json samples samples/best.png "
         "samples/step_0000000.png samples/step_0000005.png ");
-  CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5");
+  CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5 t5");
   const Dataset dataset = load_dataset(runs.config.data);
   const StepResult first = Trainer(runs.config.training, dataset, Device::kCpu).step();
   char row[80];
-  std::snprintf(row, sizeof row, "1,1,%.7g,,%.7g,0.001", first.loss, first.gradient_norm);
+  std::snprintf(row, sizeof row, "1,1,%.7g,,,%.7g,0.001", first.loss, first.gradient_norm);
   CHECK(rows_of(a)[0] == row);
   const RunConfig config = a.read_config();
   CHECK(config.data == runs.config.data);
@@ -131,7 +132,14 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
 
   // The best weights are those that were validated, and best.safetensors says how good they are.
   const SafetensorsFile best = read_safetensors(a.best());
-  CHECK(std::stod(best.metadata.at("validation_bits_per_dim")) == summary.validation->mean);
+  CHECK(std::stod(best.metadata.at("val_bpd")) == summary.validation->mean);
+  CHECK(std::stod(best.metadata.at("test_bpd")) == summary.test->mean);
+  const nlohmann::json results = nlohmann::json::parse(bytes_of(a.results()));
+  CHECK(results.at("step") == 5);
+  CHECK(results.at("val_bpd").at("mean") == summary.validation->mean);
+  CHECK(results.at("test_bpd").at("mean") == summary.test->mean);
+  CHECK(results.at("test_bpd").at("examples") == 12);
+  CHECK(results.at("test_bpd").at("of") == 12);
   const SafetensorsFile last = read_safetensors(a.last());
   for (const NamedTensor& tensor : best.tensors) CHECK(tensor.data == last.find(tensor.name)->data);
 
@@ -142,18 +150,18 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   CHECK(again.test->mean == summary.test->mean);
   CHECK(again.validation->mean == summary.validation->mean);
   CHECK(runs.last("a") == before);
-  CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5");
+  CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5 t5");
 }
 
 TEST_CASE("a run that goes on ends with the bytes of one that never stopped", "[training_run][long]") {
   Runs runs;
   runs.config.training.flow = tutorial("vardeq");
   runs.run("unbroken", 8);  // into the second epoch, with a validation on the way
-  CHECK(steps_of(rows_of(runs.folder("unbroken"))) == "1 2 3 4 5 v5 6 7 8");
+  CHECK(steps_of(rows_of(runs.folder("unbroken"))) == "1 2 3 4 5 v5 6 7 8 v8 t8");
   runs.run("broken", 3);
   const std::string at_three = runs.last("broken");
   CHECK(runs.run("broken", 5, true).steps_done == 5);  // the limit is the end of the epoch: nothing is validated yet
-  CHECK(steps_of(rows_of(runs.folder("broken"))) == "1 2 3 4 5 v5");
+  CHECK(steps_of(rows_of(runs.folder("broken"))) == "1 2 3 4 5 v5 t5");
   CHECK(runs.run("broken", 8, true).steps_done == 8);
   CHECK_THAT(runs.observer.messages, Contains("resuming at step 5"));
   CHECK(runs.last("broken") == runs.last("unbroken"));
@@ -339,6 +347,13 @@ TEST_CASE("runs that earlier versions began go on", "[training_run]") {
   CHECK_THAT(complaint("12", "10"), Contains("multiple of 4"));
   CHECK_THAT(complaint("\"height\": 8", "\"height\": 0"), Contains("height"));
   CHECK_THAT(complaint("\"width\": 4", "\"width\": 4.5"), Contains("width"));
+
+  // Metrics without a column for tests.
+  runs.dir.write("old.csv",
+                 "step,epoch,train_bits_per_dim,validation_bits_per_dim,gradient_norm,learning_rate,images_per_second\n"
+                 "1,1,9.5,,3,0.001,50\n1,1,,8.5,,,\n2,1,9,,3,0.001,50\n");
+  MetricsLog(runs.dir.file("old.csv"), "bits/dim", 1, 0).write({2, 1, 7.5, {}, {}, 2, 1e-3, 60});
+  CHECK(bytes_of(runs.dir.file("old.csv")) == kHeader + "\n1,1,9.5,,,3,0.001,50\n1,1,,8.5,,,,\n2,1,7.5,,,2,0.001,60\n");
 
   // A whole run with its old checkpoint.
   const TrainingOptions& t = runs.config.training;
