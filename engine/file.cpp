@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
@@ -83,6 +84,45 @@ int open_temporary(const std::string& target, mode_t mode, std::string& temporar
   return -1;
 }
 
+/// The number of a descriptor of this process that a path names, or -1.
+int descriptor_of(const std::string& path) {
+  if (path == "/dev/stdin") return STDIN_FILENO;
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    int number = -1;
+    const char* const end = path.data() + path.size();
+    const auto [rest, error] = std::from_chars(path.data() + folder.size(), end, number);
+    return error == std::errc() && rest == end ? number : -1;
+  }
+  return -1;
+}
+
+/// A temporary file without a name that holds all that comes out of a pipe, or -1 with errno.
+int copy_of_pipe(int pipe) {
+  constexpr std::uint64_t kLargest = std::uint64_t{1} << 36;
+  std::string name = (fs::temp_directory_path() / "flowsmith-XXXXXX").string();
+  const int copy = ::mkostemp(name.data(), O_CLOEXEC);
+  if (copy < 0) return -1;
+  ::unlink(name.c_str());
+  std::vector<std::byte> buffer(1 << 20);
+  int code = 0;
+  for (std::uint64_t size = 0; code == 0;) {
+    const ssize_t got = ::read(pipe, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) code = errno;
+    if (got <= 0) break;
+    size += std::uint64_t(got);
+    code = size > kLargest ? EFBIG : write_all(copy, std::span(buffer).first(std::size_t(got)));
+  }
+  if (code == 0 && ::lseek(copy, 0, SEEK_SET) < 0) code = errno;
+  if (code == 0) return copy;
+  ::close(copy);
+  errno = code;
+  return -1;
+}
+
 template <class Bytes>
 Bytes read_whole(const std::string& path, std::uint64_t max_size) {
   InputFile file(path);
@@ -114,7 +154,15 @@ InputFile::InputFile(const std::string& path) : path_(path) {
     throw Error("cannot read " + in_quotes(path) + ": " + reason(errno) + "; check the path and its permissions");
   }
   struct stat status = {};
-  const int code = ::fstat(fd_, &status) == 0 ? 0 : errno;
+  int code = ::fstat(fd_, &status) == 0 ? 0 : errno;
+  if (code == 0 && descriptor_of(path) >= 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))) {
+    ::fcntl(fd_, F_SETFL, 0);  // waits for its writer, after all
+    const int copy = copy_of_pipe(fd_);
+    if (copy < 0) code = errno;
+    ::close(fd_);
+    fd_ = copy;
+    if (code == 0 && ::fstat(fd_, &status) != 0) code = errno;
+  }
   if (code != 0 || !S_ISREG(status.st_mode)) {
     ::close(fd_);
     const std::string why = code != 0 ? reason(code) : S_ISDIR(status.st_mode) ? "it is a folder" : "it is no file";
@@ -154,6 +202,11 @@ std::string read_text_file(const std::string& path, std::uint64_t max_size) {
 }
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
+  if (const int given = descriptor_of(path); given >= 0) {
+    fd_ = ::fcntl(given, F_DUPFD_CLOEXEC, 0);
+    if (fd_ < 0) fail_writing(path, errno);
+    return;
+  }
   std::error_code error;
   if (fs::is_symlink(target_, error)) {
     target_ = fs::canonical(path, error).string();
@@ -199,11 +252,13 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  if (::fsync(fd_) != 0) fail(errno);
+  const bool named = !temporary_.empty();
+  if (::fsync(fd_) != 0 && (named || (errno != EINVAL && errno != EROFS))) fail(errno);  // a pipe cannot be synced
   // close() can be the first to report that a network disk is full.
   const int closed = ::close(fd_);
   fd_ = -1;
   if (closed != 0) fail(errno);
+  if (!named) return;
   if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
   if (const int code = sync_folder(folder_of(target_)); code != 0) fail(code);

@@ -19,10 +19,12 @@ std::string in_quotes(std::string_view text, std::size_t limit = 200);
 /// How the names end under which an AtomicFile writes; they begin with a dot.
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
-/// A regular file open for reading. Errors name the file, the reason and the remedy.
+/// A regular file open for reading, or a pipe that the process was given, such as stdin or one that a shell's <(...)
+/// names /dev/fd/63; a pipe is copied to a temporary file first. Errors name the file, the reason and the remedy.
 class InputFile {
  public:
-  /// Throws Error if the file is missing, unreadable, a folder, a pipe or a device.
+  /// Throws Error if the file is missing, unreadable, a folder, a device, or a pipe in the file system, which could
+  /// keep the process waiting.
   explicit InputFile(const std::string& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -49,6 +51,7 @@ std::string read_text_file(const std::string& path, std::uint64_t max_size);
 /// A file that appears under its name complete or not at all. The bytes go, piece by piece, to a temporary file beside
 /// the target; commit() syncs it, renames it over the target and syncs the folder. Without commit(), or when anything
 /// fails, the temporary file is removed and the target keeps what it held. A target that is a symbolic link stays one.
+/// A descriptor of this process, such as /dev/stdout or the /dev/fd/63 of a shell's >(...), is written to as it is.
 class AtomicFile {
  public:
   /// Throws Error if the folder is missing or not writable, or if the target exists and is not a regular file.

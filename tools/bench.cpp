@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <optional>
 
-#include "engine/file.h"
 #include "kernels/cpu/peak.h"
 #include "tools/bench/benchmark.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 
 namespace flowsmith {
@@ -101,7 +101,7 @@ int bench(const cxxopts::ParseResult& options) {
   auto selected = select_benchmarks(list_benchmarks(which), options["filter"].as<std::string>());
   keep_possible(selected);
   if (selected.empty()) throw Error("cuDNN or cuBLAS is missing: --conv cudnn says what was looked for");
-  const std::string path = options["json"].as<std::string>();
+  const std::string path = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
   std::optional<AtomicFile> json;
   if (!path.empty()) json.emplace(path);  // before the minutes of measuring: a bad path shows at once
 
@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
       ("growth", "Training steps of the tutorial's models of twice the batch, couplings and side, and on one thread, too:\n"
        "how time grows with the work (default: off)",
        cxxopts::value<bool>()->default_value("false"))
-      ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
+      ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   // clang-format on
   add_device_options(options, "cpu");
   return run_tool("flow bench", options, argc, argv, bench);

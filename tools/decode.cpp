@@ -2,6 +2,7 @@
 #include "data/npy.h"
 #include "models/files/latents_file.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -14,11 +15,12 @@ int decode(const cxxopts::ParseResult& options) {
   for (const char* const name : {"latents", "out"}) {
     if (options.count(name) == 0) throw Error("--" + std::string(name) + " is missing: name a file");
   }
-  Flow flow = Flow::load(weights_from(options), device_from(options));
-  const std::string path = options["latents"].as<std::string>();
+  const std::string weights = weights_from(options), path = input_named(options["latents"].as<std::string>());
+  const std::string out = output_named(options["out"].as<std::string>());
+  require_outputs({{"--weights", weights}, {"--latents", path}}, {{"--out", out}});
+  require_kind({"--out", out}, ".npy");
+  Flow flow = Flow::load(weights, device_from(options));
   const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
-  const std::string out = options["out"].as<std::string>();
-  require_writable(out);
   std::vector<std::uint8_t> images;
   std::vector<double> values;
   CountProgress progress("decoding", batch.n);

@@ -7,6 +7,7 @@
 #include "models/files/latents_file.h"
 #include "models/training/evaluation.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -96,14 +97,19 @@ void compare(Flow& flow, const Latents& latents, const Batch& piece, Differences
 
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
-  if (options.count("images") > 0 && options.count("split") > 0) throw Error("give --images or --split, not both");
-  Flow flow = Flow::load(weights_from(options), device_from(options));
-  const Examples examples = options.count("images") > 0 ? examples_of_array(options["images"].as<std::string>(), flow)
-                                                        : examples_of_dataset(options, flow);
+  for (const char* const name : {"split", "data", "limit", "offset"}) {
+    if (options.count("images") > 0 && options.count(name) > 0) {
+      throw Error("give --images or --" + std::string(name) + ", not both");
+    }
+  }
+  const std::string weights = weights_from(options), out = output_named(options["out"].as<std::string>());
+  const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
+  require_outputs({{"--weights", weights}, {"--images", images}}, {{"--out", out}});
+  require_kind({"--out", out}, ".safetensors");
+  Flow flow = Flow::load(weights, device_from(options));
+  const Examples examples = images.empty() ? examples_of_dataset(options, flow) : examples_of_array(images, flow);
   const Batch all{examples.pixels.empty() ? nullptr : examples.pixels.data(), examples.index.data(),
                   int(examples.index.size()), examples.values.empty() ? nullptr : examples.values.data()};
-  const std::string out = options["out"].as<std::string>();
-  require_writable(out);
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
   Differences differences;

@@ -4,6 +4,7 @@
 
 #include "models/training/evaluation.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -108,8 +109,11 @@ int eval(const cxxopts::ParseResult& options) {
   if (options["batch-size"].as<int>() < 1) throw Error("--batch-size must be 1 or more");
   parse_subset(split);
   const Device device = device_from(options);
-  const std::string json = options["json"].as<std::string>();
-  if (!json.empty()) require_writable(json);
+  const std::string json = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
+  std::vector<NamedFile> inputs;
+  for (const std::string& path : weights) inputs.push_back({"--weights", path});
+  require_outputs(inputs, {{"--json", json}});
+  require_kind({"--json", json}, ".json");
   // Bad files show before the long part; the first weights say what data there should be.
   std::optional<Dataset> dataset;
   std::string unit;
@@ -157,7 +161,7 @@ int main(int argc, char** argv) {
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("batch-statistics", "Print a second score, with batch norms by the statistics of each batch as in training "
        "(default: off)", cxxopts::value<bool>()->default_value("false"))
-      ("json", "Also write the results to this file", cxxopts::value<std::string>()->default_value(""));
+      ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   // clang-format on
   flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow eval", options, argc, argv, flowsmith::eval);

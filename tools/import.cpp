@@ -1,6 +1,7 @@
 // flow-import: the tutorial's PyTorch checkpoints to weight files.
 #include "data/torch_checkpoint.h"
 #include "models/files/weights.h"
+#include "tools/files.h"
 #include "tools/tool.h"
 
 namespace flowsmith {
@@ -10,7 +11,10 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
     throw Error("two files are needed: flow import IN.ckpt OUT.safetensors");
   }
-  const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
+  const std::string in = input_named(options["in"].as<std::string>());
+  const std::string out = output_named(options["out"].as<std::string>());
+  require_outputs({{"IN", in}}, {{"OUT", out}});
+  require_kind({"OUT", out}, ".safetensors");
   const SafetensorsFile file{{}, read_torch_checkpoint(in)};
   Flow flow = flow_for(file, in);
   load_weights(flow, file, in);

@@ -2,6 +2,7 @@
 #include "models/files/parity.h"
 
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 
 namespace flowsmith {
@@ -11,8 +12,9 @@ int parity(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
     throw Error("two files are needed: flow parity IN.safetensors OUT.safetensors");
   }
-  const std::string in = options["in"].as<std::string>(), out = options["out"].as<std::string>();
-  require_writable(out);
+  const std::string in = input_named(options["in"].as<std::string>());
+  const std::string out = output_named(options["out"].as<std::string>());
+  require_outputs({{"IN", in}}, {{"OUT", out}});
   CountProgress progress("replaying step", 1);
   const SafetensorsFile result = replay(read_safetensors(in), in, device_from(options), [&](int done, int steps) {
     progress.set_total(steps);

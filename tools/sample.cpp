@@ -5,6 +5,7 @@
 #include "data/scatter.h"
 #include "models/flow.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -78,16 +79,26 @@ void sample_numbers(Flow& flow, int count, const SampleOptions& piece, const Out
 }
 
 int sample(const cxxopts::ParseResult& options) {
-  Flow flow = Flow::load(weights_from(options), device_from(options));
+  const std::string weights = weights_from(options);
+  Flow flow = Flow::load(weights, device_from(options));
   const int count = options.count("n") > 0 ? options["n"].as<int>() : flow.takes_images() ? kImages : kRows;
   if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
   const SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
                             .temperature = options["temperature"].as<Real>().value};
-  const Outputs outputs{options["out"].as<std::string>(), options["npy"].as<std::string>(),
-                        options["csv"].as<std::string>()};
-  for (const std::string& path : {outputs.picture, outputs.npy, outputs.csv}) {
-    if (!path.empty()) require_writable(path);
+  const auto named = [&](const char* option, const std::string& otherwise) {
+    return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
+  };
+  const bool only_numbers = options.count("npy") + options.count("csv") > 0;
+  const Outputs outputs{named("out", only_numbers ? "" : "samples.png"), named("npy", ""), named("csv", "")};
+  for (const char* const name : {"columns", "zoom"}) {
+    if (options.count(name) == 0 || (!outputs.picture.empty() && flow.takes_images())) continue;
+    throw Error("--" + std::string(name) + " is for a picture of images: name its --out, or leave it out");
   }
+  require_outputs({{"--weights", weights}},
+                  {{"--out", outputs.picture}, {"--npy", outputs.npy}, {"--csv", outputs.csv}});
+  require_kind({"--out", outputs.picture}, ".png");
+  require_kind({"--npy", outputs.npy}, ".npy");
+  require_kind({"--csv", outputs.csv}, ".csv");
   if (flow.takes_images()) {
     sample_images(flow, count, piece, outputs, options);
   } else {
@@ -109,10 +120,11 @@ int main(int argc, char** argv) {
       ("n", "Number of samples (default: 64 images, or 5000 rows of numbers)", cxxopts::value<int>())
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("temperature", "Factor on the standard deviations of the base", cxxopts::value<Real>()->default_value("1.0"))
-      ("out", "Picture of all samples (PNG): a grid of images, or points in the plane", cxxopts::value<std::string>()->default_value("samples.png"))
-      ("npy", "Also write the samples to this array: uint8, n x height x width (x 3 in colour), or float64, n x d",
-       cxxopts::value<std::string>()->default_value(""))
-      ("csv", "Also write samples that are numbers to this table", cxxopts::value<std::string>()->default_value(""))
+      ("out", "Picture of all samples (PNG): a grid of images, or points in the plane (default: samples.png, or none with --npy "
+       "or --csv); - is stdout, here and below", cxxopts::value<std::string>())
+      ("npy", "Array of the samples: uint8, n x height x width (x 3 in colour), or float64, n x d (default: none)",
+       cxxopts::value<std::string>())
+      ("csv", "Table of samples that are numbers (default: none)", cxxopts::value<std::string>())
       ("columns", "Samples per row of the picture", cxxopts::value<int>()->default_value("8"))
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on

@@ -13,7 +13,6 @@
 #include <new>
 #include <string>
 
-#include "engine/file.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
@@ -38,9 +37,6 @@ void naming_options(const std::string& words, Body&& body) {
     throw Error(words + ": " + error.what());
   }
 }
-
-/// Throws Error unless a file can be written at `path`: better before minutes of work than after them.
-inline void require_writable(const std::string& path) { const AtomicFile nothing(path); }
 
 /// "--lr fast": the words of the command line whose value cannot be read. The exception of cxxopts does not name the
 /// option, so this parses ever longer beginnings of the command line until one fails in that way.
@@ -94,6 +90,9 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
     } else if (!parsed.unmatched().empty()) {
       return fail("unexpected argument '" + parsed.unmatched().front() + "': see --help");
     } else {
+      for (const auto& given : parsed.arguments()) {
+        if (given.value().empty()) return fail("--" + given.key() + " is empty: give it a value, or leave it out");
+      }
       code = body(parsed);
     }
     // A full disk must not look like success.

@@ -2,6 +2,7 @@
 #include "data/npy.h"
 #include "models/files/weights.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/model_option.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
@@ -83,7 +84,13 @@ int transform(const cxxopts::ParseResult& options) {
   const auto path_of = [&](const char* name) {
     return options.count(name) > 0 ? options[name].as<std::string>() : std::string();
   };
-  const std::string in = path_of("input"), out = path_of("out"), logdet = path_of("logdet"), save = path_of("save");
+  const std::string in = input_named(path_of("input")), out = output_named(path_of("out"));
+  const std::string logdet = output_named(path_of("logdet")), save = output_named(path_of("save"));
+  require_outputs({{"--input", in}, {"--weights", path_of("weights")}, {"--config", path_of("config")}},
+                  {{"--out", out}, {"--logdet", logdet}, {"--save", save}});
+  require_kind({"--out", out}, ".npy");
+  require_kind({"--logdet", logdet}, ".npy");
+  require_kind({"--save", save}, ".safetensors");
   if (out.empty() && logdet.empty() && save.empty()) throw Error("nothing to write: name --out, --logdet or --save");
   const Device device = device_from(options);
   const Array array = read_array(in);
@@ -91,9 +98,6 @@ int transform(const cxxopts::ParseResult& options) {
   if (array.example.size() != flow.dims()) {
     throw Error(in + ": has " + std::to_string(array.example.size()) + " numbers in an example, and the flow takes " +
                 std::to_string(flow.dims()));
-  }
-  for (const std::string& path : {out, logdet, save}) {
-    if (!path.empty()) require_writable(path);
   }
   Transformed result;
   CountProgress progress(inverse ? "inverting" : "transforming", array.n);

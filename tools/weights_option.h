@@ -30,7 +30,6 @@ inline std::string weights_named(const std::string& name) {
     std::fprintf(stderr, "weights: %s%s\n", path.c_str(), why.c_str());
     return path;
   };
-  if (name.empty()) throw Error("--weights is empty: name a weight file or the folder of a run");
   std::error_code ignored;
   if (std::filesystem::is_directory(name, ignored)) {
     const RunFolder run(name);

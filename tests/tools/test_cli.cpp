@@ -95,15 +95,15 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--conv", "fused"},
         {"--no-graph", "off"},
         {"--device", "auto"},
-        {"--json", "\"\""}}},
+        {"--json", "none"}}},
       {"sample",
        {{"--weights", shipped},
         {"-n", "64 images, or 5000 rows of numbers"},
-        {"--csv", "\"\""},
+        {"--csv", "none"},
         {"--seed", "42"},
         {"--temperature", "1.0"},
-        {"--out", "samples.png"},
-        {"--npy", "\"\""},
+        {"--out", "samples.png, or none with --npy or --csv"},
+        {"--npy", "none"},
         {"--columns", "8"},
         {"--zoom", "2"},
         {"--threads", "0"},
@@ -188,7 +188,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "cpu"},
         {"--recompute", "off"},
         {"--growth", "off"},
-        {"--json", "\"\""}}}};
+        {"--json", "none"}}}};
   for (const std::string& tool : kAllTools) {
     INFO(tool);
     const std::string help = place.output_of(tool, {"--help"});
@@ -287,8 +287,8 @@ TEST_CASE("eval prints a table and writes its numbers as JSON", "[cli]") {
 TEST_CASE("sample writes a picture and an array", "[cli]") {
   const Workplace place;
   place.write_weights();
-  place.output_of("sample", {"--weights", "w.safetensors", "-n", "3", "--seed", "7", "--npy", "s.npy", "--columns", "2",
-                             "--zoom", "1"});
+  place.output_of("sample", {"--weights", "w.safetensors", "-n", "3", "--seed", "7", "--npy", "s.npy", "--out",
+                             "samples.png", "--columns", "2", "--zoom", "1"});
   const NamedTensor samples = read_npy(place.path("s.npy"));
   CHECK(samples.dtype == "U8");
   CHECK(samples.shape == std::vector<std::int64_t>{3, 8, 4});
@@ -298,7 +298,7 @@ TEST_CASE("sample writes a picture and an array", "[cli]") {
   CHECK(png_size(place.bytes("samples.png")) == "22x14");  // two rows of 8, two columns of 4, two pixels around each
 
   // More than fit one pass, without a picture, on the other device: the same samples.
-  place.output_of("sample", {"--weights", "w.safetensors", "-n", "66", "--seed", "7", "--npy", "t.npy", "--out", ""});
+  place.output_of("sample", {"--weights", "w.safetensors", "-n", "66", "--seed", "7", "--npy", "t.npy"});
   const auto many = read_npy(place.path("t.npy"));
   CHECK(std::ranges::equal(many.as<std::uint8_t>().first(expected.size()), expected));
   const std::vector<std::uint8_t> last = flow.sample({.count = 1, .seed = 7, .first = 65});
@@ -308,14 +308,14 @@ TEST_CASE("sample writes a picture and an array", "[cli]") {
 
 TEST_CASE("without --weights the tools take those that come with the program", "[cli]") {
   const Workplace place;
-  place.output_of("sample", {"-n", "1", "--npy", "s.npy", "--out", ""});  // found from where the program lies
+  place.output_of("sample", {"-n", "1", "--npy", "s.npy"});  // found from where the program lies
   CHECK(read_npy(place.path("s.npy")).shape == std::vector<std::int64_t>{1, 28, 28});
 
   // Those below the current folder come first.
   const Dataset dataset = load_dataset(write_tiny_dataset(place.dir(), "tiny", {6, 6, 8, 4}));
   std::filesystem::create_directories(place.path("data/weights"));
   place.write_weights("data/weights/multiscale.safetensors");
-  CHECK_THAT(place.output_of("sample", {"-n", "1", "--npy", "s.npy", "--out", ""}),
+  CHECK_THAT(place.output_of("sample", {"-n", "1", "--npy", "s.npy"}),
              Contains("weights: data/weights/multiscale.safetensors"));
   CHECK(read_npy(place.path("s.npy")).shape == std::vector<std::int64_t>{1, 8, 4});
   CHECK_THAT(place.output_of("eval", {"--data", "tiny", "--importance-samples", "1"}),

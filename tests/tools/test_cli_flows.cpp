@@ -121,7 +121,8 @@ TEST_CASE("a flow of numbers trains on a table, with columns standardized, and c
   const Arguments train{"--config", "small.json", "--data", "t.csv", "--standardize", "--out", "run"};
   const std::string text = place.output_of("train", train);
   CHECK_THAT(text, Contains("training small on t.csv") && Contains(" nats"));
-  CHECK(place.bytes("run/metrics.csv").starts_with("step,epoch,train_nats,val_nats,test_nats,gradient_norm,learning_rate,rows_per_second\n"));
+  CHECK(place.bytes("run/metrics.csv")
+            .starts_with("step,epoch,train_nats,val_nats,test_nats,gradient_norm,learning_rate,rows_per_second\n"));
   const Arguments weights{"--weights", "run/best.safetensors"};
 
   // The statistics of the training rows are in the file.

@@ -1,0 +1,76 @@
+// The files that options name: "-" for stdin and stdout, and no file for two purposes.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cxxopts.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/file.h"
+#include "kernels/error.h"
+
+namespace flowsmith {
+
+/// A file to read.
+inline std::string input_named(const std::string& name) { return name == "-" ? "/dev/stdin" : name; }
+
+/// A file to write. For "-" or /dev/stdout that is what stdout was so far: everything that the tool says from then on
+/// goes to stderr, and does not mix with it.
+inline std::string output_named(const std::string& name) {
+  if (name != "-" && name != "/dev/stdout") return name;
+  static const int out = [] {
+    std::fflush(stdout);
+    const int kept = ::dup(STDOUT_FILENO);
+    ::dup2(STDERR_FILENO, STDOUT_FILENO);
+    return kept;
+  }();
+  if (out < 0) throw Error("'" + name + "': stdout is closed");
+  return "/dev/fd/" + std::to_string(out);
+}
+
+/// An option and the file that it names; an empty path: it was not given.
+struct NamedFile {
+  std::string option, path;
+};
+
+inline bool same_file(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const auto whole = [&](const std::string& path) {
+    return fs::weakly_canonical(fs::absolute(path, ignored), ignored);
+  };
+  return fs::equivalent(a, b, ignored) || whole(a) == whole(b);
+}
+
+/// Throws Error if an output cannot be written, or would replace an input or another output: before any work is done.
+inline void require_outputs(const std::vector<NamedFile>& inputs, const std::vector<NamedFile>& outputs) {
+  const auto check = [](const NamedFile& output, const NamedFile& other) {
+    if (output.path.empty() || other.path.empty() || !same_file(output.path, other.path)) return;
+    throw Error(output.option + " and " + other.option + " name the same file, " + output.path +
+                ": choose another one for " + output.option);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (const NamedFile& input : inputs) check(outputs[i], input);
+    for (std::size_t j = 0; j < i; ++j) check(outputs[i], outputs[j]);
+  }
+  for (const NamedFile& output : outputs) {
+    if (!output.path.empty()) const AtomicFile nothing(output.path);  // better now than after minutes of work
+  }
+}
+
+/// Throws Error if the name of a file ends as those of another kind do: what writes PNG writes no x.jpg.
+inline void require_kind(const NamedFile& file, const std::string& extension) {
+  const std::string own = std::filesystem::path(file.path).extension().string();
+  for (const char* const kind :
+       {".png", ".jpg", ".jpeg", ".gif", ".bmp",  ".webp",        ".tif",  ".tiff", ".pdf", ".svg", ".npy",
+        ".npz", ".csv", ".tsv",  ".txt", ".json", ".safetensors", ".ckpt", ".pt",   ".pth", ".h5"}) {
+    if (own != kind || own == extension) continue;
+    throw Error(file.option + " " + file.path + ": what is written is no " + own.substr(1) +
+                " file: give it a name that ends in " + extension);
+  }
+}
+
+}  // namespace flowsmith
