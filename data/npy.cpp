@@ -135,10 +135,9 @@ std::string dtype_of_descr(const std::string& path, const std::string& descr) {
 
 }  // namespace
 
-NamedTensor read_npy(const std::string& path) {
-  InputFile file(path);
+NpyFile::NpyFile(const std::string& path) : file_(path) {
   std::array<char, 8> start = {};
-  const std::size_t got = file.read(std::as_writable_bytes(std::span(start)));
+  const std::size_t got = file_.read(std::as_writable_bytes(std::span(start)));
   if (got < start.size() || std::string_view(start.data(), kMagic.size()) != kMagic) {
     fail(path, "it is not a .npy file", "save the array with numpy.save");
   }
@@ -147,30 +146,33 @@ NamedTensor read_npy(const std::string& path) {
     fail(path, "its format version is neither 1.0 nor 2.0", "save it with numpy.save");
   }
   std::array<std::uint8_t, 4> length = {};
-  file.read_exactly(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
+  file_.read_exactly(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
   const std::size_t header_size =
       length[0] | std::size_t{length[1]} << 8 | std::size_t{length[2]} << 16 | std::size_t{length[3]} << 24;
   if (header_size > kMaxHeader) fail(path, "its header is too long", "save a plain array of numbers");
   std::string header(header_size, '\0');
-  file.read_exactly(std::as_writable_bytes(std::span(header)));
+  file_.read_exactly(std::as_writable_bytes(std::span(header)));
 
   const HeaderParser parsed(header, path);
-  NamedTensor array{
-      std::filesystem::path(path).filename().string(), dtype_of_descr(path, parsed.descr()), parsed.shape(), {}};
+  dtype_ = dtype_of_descr(path, parsed.descr());
+  shape_ = parsed.shape();
   // One dimension or none has only one order, which NumPy may call either.
-  if (parsed.fortran_order() && array.shape.size() > 1) {
+  if (parsed.fortran_order() && shape_.size() > 1) {
     fail(path, "it is in Fortran order", "save numpy.ascontiguousarray(array)");
   }
-  const auto count = static_cast<std::uint64_t>(element_count(array.shape, "cannot read " + in_quotes(path) + ": it"));
-  const std::uint64_t held = file.size() - start.size() - (version == 1 ? 2 : 4) - header_size;
-  if (held % dtype_size(array.dtype) != 0 || held / dtype_size(array.dtype) != count) {
-    fail(path,
-         "it has " + std::to_string(held) + " bytes of data, not those of " + array.dtype + " " +
-             shape_text(array.shape),
+  const auto count = static_cast<std::uint64_t>(element_count(shape_, "cannot read " + in_quotes(path) + ": it"));
+  bytes_ = file_.size() - start.size() - (version == 1 ? 2 : 4) - header_size;
+  if (bytes_ % dtype_size(dtype_) != 0 || bytes_ / dtype_size(dtype_) != count) {
+    fail(path, "it has " + std::to_string(bytes_) + " bytes of data, not those of " + dtype_ + " " + shape_text(shape_),
          "copy or save it again");
   }
-  array.data.resize(held);
-  file.read_exactly(array.data);
+}
+
+NamedTensor read_npy(const std::string& path) {
+  NpyFile file(path);
+  NamedTensor array{std::filesystem::path(path).filename().string(), file.dtype(), file.shape(), {}};
+  array.data.resize(file.bytes());
+  file.read(array.data);
   return array;
 }
 

@@ -14,26 +14,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMinImages = 10;  // of which a tenth is one image for validation and one for the test
 
-// The PNG files of a folder, sorted by the bytes of their names, so that the order is the same everywhere.
-std::vector<std::string> png_files(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    std::string ending = entry->path().extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
-    const std::string name = entry->path().filename().string();
-    if (ending == ".png" && !name.starts_with('.')) names.push_back(name);
-  }
-  if (error) {
-    throw Error("cannot list the folder " + in_quotes(folder.string()) + ": " + error.message() +
-                "; check its permissions");
-  }
-  std::sort(names.begin(), names.end());
-  for (std::string& name : names) name = (folder / name).string();
-  return names;
-}
-
 std::string size_text(int rows, int cols) { return std::to_string(rows) + "x" + std::to_string(cols); }
 
 // Size and channels of all images, from their headers alone.
@@ -86,6 +66,24 @@ Examples read_images(const std::vector<std::string>& files, const Sizes& sizes) 
 bool has_subfolders(const std::string& folder) { return is_folder((fs::path(folder) / "train").string()); }
 
 }  // namespace
+
+std::vector<std::string> png_files(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::string ending = entry->path().extension().string();
+    std::transform(ending.begin(), ending.end(), ending.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+    const std::string name = entry->path().filename().string();
+    if (ending == ".png" && !name.starts_with('.')) names.push_back(name);
+  }
+  if (error) {
+    throw Error("cannot list the folder " + in_quotes(folder) + ": " + error.message() + "; check its permissions");
+  }
+  std::sort(names.begin(), names.end());
+  for (std::string& name : names) name = (fs::path(folder) / name).string();
+  return names;
+}
 
 Dataset load_png_folder(const std::string& folder) {
   Dataset dataset;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 
@@ -30,6 +31,8 @@ bool holds_cifar10(const std::string& folder);  ///< at least one of the six
 /// or those of the folder itself. Grey if all of them are, else colour. Throws an Error that names the file if one is
 /// damaged or its size differs, or if there are too few for every subset.
 Dataset load_png_folder(const std::string& folder);
+/// The PNG files of a folder, sorted by the bytes of their names, so that the order is the same everywhere.
+std::vector<std::string> png_files(const std::string& folder);
 bool holds_png(const std::string& folder);  ///< PNG files, or a subfolder train
 
 /// A .npy array (f32 or f64, N x D or N) or a .csv table (data/csv.h) of finite numbers, 1 <= D <= 1024, N >= 10.

@@ -1,9 +1,8 @@
 // flow-encode: images or numbers to all latents of a flow.
 #include <cmath>
-#include <numeric>
 
-#include "data/npy.h"
 #include "kernels/grey_levels.h"
+#include "models/files/example_files.h"
 #include "models/files/latents_file.h"
 #include "models/training/evaluation.h"
 #include "tools/device_options.h"
@@ -16,43 +15,7 @@ namespace {
 
 constexpr std::size_t kPiece = 64;
 
-struct Examples {
-  std::vector<std::uint8_t> pixels;
-  std::vector<double> values;
-  std::vector<std::uint32_t> index;
-};
-
-/// Images N x H x W, N x 1 x H x W or in colour N x H x W x 3, or numbers N x D.
-Examples examples_of_array(const std::string& path, const Flow& flow) {
-  const NamedTensor array = read_npy(path);
-  const MapShape s = flow.data_shape(1);
-  const std::int64_t n = array.shape.empty() ? 0 : array.shape[0];
-  const auto is = [&](const std::vector<std::int64_t>& shape) { return array.shape == shape; };
-  const bool grey = s.c == 1 && (is({n, s.h, s.w}) || is({n, 1, s.h, s.w}));
-  const bool row = s.h == 1 && s.w == 1 && is({n, s.c});
-  const bool fits = n > 0 && n < (1 << 30) && (grey || row || is({n, s.h, s.w, s.c}));
-  const bool right_type = flow.takes_images() ? array.dtype == "U8" : array.dtype == "F32" || array.dtype == "F64";
-  if (!fits || !right_type) {
-    const std::string sides = s.h * s.w > 1 ? std::to_string(s.h) + " x " + std::to_string(s.w) : std::to_string(s.c);
-    throw Error(path + ": holds " + array.dtype + " " + shape_text(array.shape) + ", expected " +
-                (flow.takes_images() ? "uint8 images N x " : "float numbers N x ") + sides +
-                (s.h * s.w > 1 && s.c > 1 ? " x " + std::to_string(s.c) : ""));
-  }
-  Examples examples;
-  examples.index.resize(n);
-  std::iota(examples.index.begin(), examples.index.end(), 0u);
-  const auto assign = [](auto& to, const auto& from) { to.assign(from.begin(), from.end()); };
-  if (array.dtype == "U8") {
-    assign(examples.pixels, array.as<std::uint8_t>());
-  } else if (array.dtype == "F32") {
-    assign(examples.values, array.as<float>());
-  } else {
-    assign(examples.values, array.as<double>());
-  }
-  return examples;
-}
-
-Examples examples_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) {
+ExamplePiece examples_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) {
   const Subset subset = parse_subset(options["split"].as<std::string>());
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
   const std::string source =
@@ -65,7 +28,7 @@ Examples examples_of_dataset(const cxxopts::ParseResult& options, const Flow& fl
   naming_options("--offset and --limit",
                  [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
   GatheredBatch all = gather_batch(flow, set, 0, set.index.size());
-  return {std::move(all.pixels), std::move(all.values), set.index};
+  return {std::move(all.pixels), std::move(all.values), set.index, {}};
 }
 
 /// What decoding gives instead of what was encoded, over all pieces.
@@ -97,19 +60,18 @@ void compare(Flow& flow, const Latents& latents, const Batch& piece, Differences
 
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
-  for (const char* const name : {"split", "data", "limit", "offset"}) {
-    if (options.count("images") > 0 && options.count(name) > 0) {
-      throw Error("give --images or --" + std::string(name) + ", not both");
-    }
-  }
+  require_alone(options, "images", {"split", "data", "limit", "offset"});
   const std::string weights = weights_from(options), out = output_named(options["out"].as<std::string>());
   const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
   require_outputs({{"--weights", weights}, {"--images", images}}, {{"--out", out}});
   require_kind({"--out", out}, ".safetensors");
   Flow flow = Flow::load(weights, device_from(options));
-  const Examples examples = images.empty() ? examples_of_dataset(options, flow) : examples_of_array(images, flow);
-  const Batch all{examples.pixels.empty() ? nullptr : examples.pixels.data(), examples.index.data(),
-                  int(examples.index.size()), examples.values.empty() ? nullptr : examples.values.data()};
+  const auto examples_of_files = [&] {
+    ExampleFiles files(images, flow);
+    return files.next(files.count());
+  };
+  const ExamplePiece examples = images.empty() ? examples_of_dataset(options, flow) : examples_of_files();
+  const Batch all = examples.batch();
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
   Differences differences;
@@ -154,7 +116,7 @@ int main(int argc, char** argv) {
   // clang-format off
   options.add_options()
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
-      ("images", "Examples as an array (.npy): uint8, N x height x width (x 3 in colour), or float, N x D", cxxopts::value<std::string>())
+      ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
       ("data", "A dataset as flow train takes it (default: what the model is trained on)",
        cxxopts::value<std::string>())

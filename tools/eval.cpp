@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "models/files/example_files.h"
 #include "models/training/evaluation.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
@@ -19,16 +20,34 @@ struct Row {
   std::string model;
   Evaluation score;
   std::optional<double> batch_statistics;  ///< the score with them, if it was asked for
-  double scoring_ms;
+  std::optional<double> scoring_ms;
   std::optional<double> sampling_ms;  ///< not of weights whose samples are not finite
   std::size_t parameters;
 };
 
-Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset) {
+/// Milliseconds of a call for a batch of kTimedBatch, or nothing if that would take more than half a minute, as on a
+/// device for tests: one example shows.
+template <class Measure>
+std::optional<double> timed(Flow& flow, Measure&& measure) {
+  constexpr double kMostMs = 30e3;
+  if (measure(flow, 1, 1) * kTimedBatch * (kTimingRepeats + 1) > kMostMs) return std::nullopt;
+  return measure(flow, kTimedBatch, kTimingRepeats);
+}
+
+Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset,
+                  const std::string& images) {
   Flow flow = Flow::load(path, device);
-  require_fitting(flow, dataset);
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
-  ExampleSet set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), seed);
+  ExamplePiece brought;
+  ExampleSet set;
+  if (images.empty()) {
+    require_fitting(flow, dataset);
+    set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), seed);
+  } else {
+    ExampleFiles files(images, flow);
+    brought = files.next(files.count());
+    set = {&brought.pixels, brought.index, &brought.values};
+  }
   naming_options("--offset and --limit",
                  [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
   CountProgress progress("scoring " + path + ":", set.index.size());
@@ -41,9 +60,12 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
   });
   std::optional<double> batch_statistics;
   if (options["batch-statistics"].as<bool>()) batch_statistics = score_with_batch_statistics(flow, set, evaluation);
-  std::optional<double> time_of_sampling;
+  std::optional<double> time_of_scoring, time_of_sampling;
   try {
-    time_of_sampling = sampling_ms(flow, kTimedBatch, kTimingRepeats);
+    if (!options["no-timing"].as<bool>()) {
+      time_of_scoring = timed(flow, scoring_ms);
+      time_of_sampling = timed(flow, sampling_ms);
+    }
   } catch (const NotFinite& error) {
     std::fprintf(stderr, "flow eval: %s: samples: %s\n", path.c_str(), error.what());
   }
@@ -51,7 +73,7 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
           flow.config().name(),
           score,
           batch_statistics,
-          scoring_ms(flow, kTimedBatch, kTimingRepeats),
+          time_of_scoring,
           time_of_sampling,
           flow.parameters().element_count()};
 }
@@ -69,13 +91,24 @@ void print_table(const std::vector<Row>& rows, const std::string& split, int sam
               images ? "Bits/dim" : "Nats", "Single sample", batch_statistics ? "Batch statistics " : "", "Scoring",
               "Sampling", "Parameters", "Weights");
   for (const Row& row : rows) {
-    char score[40], of_batch[24] = "", sampling[24] = "-";
-    std::snprintf(score, sizeof score, "%.4f +- %.4f", row.score.score, row.score.standard_error);
+    char score[40], of_batch[24] = "";
+    // The error of one score alone is not known.
+    std::snprintf(score, sizeof score, row.score.examples > 1 ? "%.4f +- %.4f" : "%.4f +- -", row.score.score,
+                  row.score.standard_error);
+    const auto time = [](const std::optional<double>& ms) {
+      char text[24] = "-";
+      if (ms) std::snprintf(text, sizeof text, "%.0f ms", *ms);
+      return std::string(text);
+    };
     if (row.batch_statistics) std::snprintf(of_batch, sizeof of_batch, "%16.4f ", *row.batch_statistics);
-    if (row.sampling_ms) std::snprintf(sampling, sizeof sampling, "%.0f ms", *row.sampling_ms);
-    std::printf("%-16s %7zu %19s %14.4f %s%9.0f ms %12s %12zu  %s\n", row.model.c_str(), row.score.examples, score,
-                row.score.single_sample_score, of_batch, row.scoring_ms, sampling, row.parameters, row.weights.c_str());
+    std::printf("%-16s %7zu %19s %14.4f %s%12s %12s %12zu  %s\n", row.model.c_str(), row.score.examples, score,
+                row.score.single_sample_score, of_batch, time(row.scoring_ms).c_str(), time(row.sampling_ms).c_str(),
+                row.parameters, row.weights.c_str());
   }
+}
+
+nlohmann::ordered_json or_null(const std::optional<double>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
 void write_json(const std::string& path, const std::vector<Row>& rows, const std::string& split, int samples,
@@ -90,12 +123,11 @@ void write_json(const std::string& path, const std::vector<Row>& rows, const std
          {images ? "images" : "rows", row.score.examples},
          {"importance_samples", samples},
          {images ? "bits_per_dim" : "nats", row.score.score},
-         {"standard_error", row.score.standard_error},
+         {"standard_error", or_null(row.score.examples > 1 ? std::optional(row.score.standard_error) : std::nullopt)},
          {images ? "single_sample_bits_per_dim" : "single_sample_nats", row.score.single_sample_score},
-         {"batch_statistics",
-          row.batch_statistics ? nlohmann::ordered_json(*row.batch_statistics) : nlohmann::ordered_json()},
-         {"scoring_ms_64", row.scoring_ms},
-         {"sampling_ms_64", row.sampling_ms ? nlohmann::ordered_json(*row.sampling_ms) : nlohmann::ordered_json()},
+         {"batch_statistics", or_null(row.batch_statistics)},
+         {"scoring_ms_64", or_null(row.scoring_ms)},
+         {"sampling_ms_64", or_null(row.sampling_ms)},
          {"parameters", row.parameters}});
   }
   write_file_atomically(path, array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
@@ -110,7 +142,9 @@ int eval(const cxxopts::ParseResult& options) {
   parse_subset(split);
   const Device device = device_from(options);
   const std::string json = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
-  std::vector<NamedFile> inputs;
+  require_alone(options, "images", {"split", "data", "noise"});
+  const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
+  std::vector<NamedFile> inputs{{"--images", images}};
   for (const std::string& path : weights) inputs.push_back({"--weights", path});
   require_outputs(inputs, {{"--json", json}});
   require_kind({"--json", json}, ".json");
@@ -119,6 +153,8 @@ int eval(const cxxopts::ParseResult& options) {
   std::string unit;
   for (const std::string& path : weights) {
     const Flow flow = Flow::load(path, device);
+    unit = unit.empty() ? flow.unit() : unit;
+    if (!images.empty()) continue;
     if (!dataset) {
       const std::string source =
           options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data;
@@ -126,14 +162,19 @@ int eval(const cxxopts::ParseResult& options) {
       which.standardize = false;  // the weights know the statistics
       if (options.count("noise") > 0) which.noise = options["noise"].as<Real>().value;
       dataset = load_dataset(which);
-      unit = flow.unit();
     }
     require_fitting(flow, *dataset);
   }
   std::vector<Row> rows;
-  for (const std::string& path : weights) rows.push_back(evaluate_file(path, options, device, *dataset));
-  print_table(rows, split, samples, unit);
-  if (!json.empty()) write_json(json, rows, split, samples, unit);
+  if (!images.empty() && weights.size() > 1 && images == "/dev/stdin") {
+    throw Error("--images - can be read only once: give one --weights, or a file");
+  }
+  for (const std::string& path : weights) {
+    rows.push_back(evaluate_file(path, options, device, dataset.value_or(Dataset{}), images));
+  }
+  const std::string what = images.empty() ? split : images;
+  print_table(rows, what, samples, unit);
+  if (!json.empty()) write_json(json, rows, what, samples, unit);
   return 0;
 }
 
@@ -152,7 +193,8 @@ int main(int argc, char** argv) {
       ("data", "A dataset as flow train takes it (default: what the model is trained on)",
        cxxopts::value<std::string>())
       ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
-      ("split", "test, val or train", cxxopts::value<std::string>()->default_value("test"))
+      ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
+      ("split", "Without --images: test, val or train", cxxopts::value<std::string>()->default_value("test"))
       ("limit", "Score at most this many examples; -1: all", cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("importance-samples", "Noise samples per image; numbers need none", cxxopts::value<int>()->default_value("8"))
@@ -161,6 +203,8 @@ int main(int argc, char** argv) {
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("batch-statistics", "Print a second score, with batch norms by the statistics of each batch as in training "
        "(default: off)", cxxopts::value<bool>()->default_value("false"))
+      ("no-timing", "Leave out the times of scoring and sampling (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   // clang-format on
   flowsmith::add_device_options(options);

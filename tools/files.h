@@ -14,6 +14,11 @@
 
 namespace flowsmith {
 
+inline constexpr char kExampleFilesHelp[] =
+    "A PNG file, a folder of them, an IDX file, or an array (.npy): uint8, N x height x width (x 3 in colour), or "
+    "float, "
+    "N x D; - is an array from stdin";
+
 /// A file to read.
 inline std::string input_named(const std::string& name) { return name == "-" ? "/dev/stdin" : name; }
 
@@ -29,6 +34,16 @@ inline std::string output_named(const std::string& name) {
   }();
   if (out < 0) throw Error("'" + name + "': stdout is closed");
   return "/dev/fd/" + std::to_string(out);
+}
+
+/// Throws Error if one of `others` was given beside an option that takes their place.
+inline void require_alone(const cxxopts::ParseResult& options, const std::string& option,
+                          std::initializer_list<const char*> others) {
+  for (const char* const other : others) {
+    if (options.count(option) > 0 && options.count(other) > 0) {
+      throw Error("give --" + option + " or --" + other + ", not both");
+    }
+  }
 }
 
 /// An option and the file that it names; an empty path: it was not given.

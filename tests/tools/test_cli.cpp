@@ -16,8 +16,8 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train", "eval",   "sample", "encode",    "decode", "transform",
-                          "info",  "import", "parity", "gradcheck", "bench"};
+const Arguments kAllTools{"train",     "score", "eval",   "sample", "encode",    "decode",
+                          "transform", "info",  "import", "parity", "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -84,6 +84,8 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--data", "what the model is trained on"},
         {"--noise", "its own"},
         {"--batch-statistics", "off"},
+        {"--no-timing", "off"},
+        {"--images", ""},
         {"--split", "test"},
         {"--limit", "-1"},
         {"--offset", "0"},
@@ -96,6 +98,21 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--no-graph", "off"},
         {"--device", "auto"},
         {"--json", "none"}}},
+      {"score",
+       {{"--weights", shipped},
+        {"--images", ""},
+        {"--data", "what the model is trained on"},
+        {"--split", "test"},
+        {"--limit", "-1"},
+        {"--offset", "0"},
+        {"--importance-samples", "8"},
+        {"--seed", "42"},
+        {"--csv", "-"},
+        {"--threads", "0"},
+        {"--nets", "fp32"},
+        {"--conv", "fused"},
+        {"--no-graph", "off"},
+        {"--device", "auto"}}},
       {"sample",
        {{"--weights", shipped},
         {"-n", "64 images, or 5000 rows of numbers"},

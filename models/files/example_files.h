@@ -1,0 +1,55 @@
+// Examples that people bring: a PNG file, a folder of PNG files, an array (.npy) or an IDX file of images.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/npy.h"
+#include "models/flow.h"
+
+namespace flowsmith {
+
+/// Some of the examples, in the order in which they come, numbered from 0 over all of them.
+struct ExamplePiece {
+  std::vector<std::uint8_t> pixels;
+  std::vector<double> values;
+  std::vector<std::uint32_t> index;
+  std::vector<std::string> files;  ///< of each, where each has its own
+
+  Batch batch() const {
+    return {pixels.empty() ? nullptr : pixels.data(), index.data(), int(index.size()),
+            values.empty() ? nullptr : values.data()};
+  }
+};
+
+/// Reads piece by piece: any number of examples takes the memory of one piece (those of an IDX file that of its
+/// pixels). An array holds uint8, N x H x W (x 3 in colour) or N x 1 x H x W, for a flow of images, and float32 or
+/// float64, N x D, for one of numbers. Colour and grey PNG images become what the flow takes.
+class ExampleFiles {
+ public:
+  /// Throws Error naming the file if it does not hold what the flow takes.
+  ExampleFiles(const std::string& path, const Flow& flow);
+
+  std::size_t count() const { return count_; }
+  bool has_files() const { return !files_.empty(); }
+  /// At most n more; none at the end. Throws Error naming the file if a PNG has another size, or a number is not
+  /// finite.
+  ExamplePiece next(std::size_t n);
+
+ private:
+  [[noreturn]] void fail_size(const std::string& path, int rows, int cols, int channels) const;
+  void require_array(bool images) const;
+  template <class T>
+  void read_array(std::vector<T>& to, std::size_t n);
+  void add_png(ExamplePiece& piece, const std::string& file) const;
+
+  std::string path_;
+  MapShape shape_;  ///< n = 1
+  std::vector<std::string> files_;
+  std::vector<std::uint8_t> pixels_;
+  std::optional<NpyFile> array_;
+  std::size_t count_ = 0, done_ = 0;
+};
+
+}  // namespace flowsmith

@@ -1,0 +1,153 @@
+// Scores of examples that people bring, one by one and together.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/npy.h"
+#include "data/png.h"
+#include "models/training/evaluation.h"
+#include "tests/tools/cli_testing.h"
+
+namespace flowsmith {
+namespace {
+
+using Catch::Contains;
+
+const Arguments kWeights{"--weights", "w.safetensors"};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+/// The last fields of a table's rows.
+std::vector<double> last_column(const std::string& csv) {
+  std::vector<double> values;
+  for (const std::string& line : lines_of(csv)) {
+    if (line.starts_with("index")) continue;
+    values.push_back(std::stod(line.substr(line.rfind(',') + 1)));
+  }
+  return values;
+}
+
+/// The test images of a tiny dataset in every form that people have.
+struct ScorePlace : Workplace {
+  ScorePlace() {
+    dataset = load_dataset(write_tiny_dataset(dir(), "tiny", {60, 70, 8, 4}));
+    write_weights();
+    const std::vector<std::int64_t> shape{70, 8, 4};
+    write_npy<std::uint8_t>(path("x.npy"), shape, dataset.test.images);
+    std::filesystem::create_directories(path("png, of 70"));
+    for (int i = 0; i < 70; ++i) {
+      char name[48];
+      std::snprintf(name, sizeof name, "png, of 70/%02d.png", i);
+      write_png_grid(path(name), dataset.test.images.data() + i * 32, 1, 8, 4, {.padding = 0});
+    }
+  }
+  Dataset dataset;
+};
+
+TEST_CASE("score writes the likelihood of each example, however the examples come", "[cli]") {
+  const ScorePlace place;
+  const Arguments samples = kWeights + Arguments{"--importance-samples", "3"};
+  const std::string of_set = place.output_of("score", samples + Arguments{"--data", "tiny"});
+  const std::vector<std::string> rows = lines_of(of_set);
+  REQUIRE(rows.size() == 71);
+  CHECK(rows[0] == "index,label,log_prob,bits_per_dim");
+  CHECK(rows[1].starts_with("0," + std::to_string(place.dataset.test.labels[0]) + ",-"));
+
+  // As the library says, to the last digit.
+  Flow flow = Flow::load(place.path("w.safetensors"));
+  const ExampleSet set = select_examples(place.dataset, Subset::kTest, 42);
+  const Batch all{place.dataset.test.images.data(), set.index.data(), 70};
+  const std::vector<double> expected = flow.log_prob(all, NoiseStream{42, NoisePurpose::kScoring, 0}, 3);
+  const std::vector<double> bits = last_column(of_set);
+  for (int i = 0; i < 70; ++i) CHECK(bits[i] == -expected[i] / flow.nats_per_unit());
+
+  place.output_of("score", samples + Arguments{"--images", "x.npy", "--csv", "s.csv"});
+  CHECK(lines_of(place.bytes("s.csv"))[0] == "index,log_prob,bits_per_dim");
+  CHECK(last_column(place.bytes("s.csv")) == bits);
+  const std::string of_pngs = place.output_of("score", samples + Arguments{"--images", "png, of 70"});
+  CHECK(lines_of(of_pngs)[0] == "index,file,log_prob,bits_per_dim");
+  CHECK(lines_of(of_pngs)[8].starts_with("7,\"png, of 70/07.png\",-"));
+  CHECK(last_column(of_pngs) == bits);
+  CHECK(last_column(place.output_of("score", samples + Arguments{"--images", "png, of 70/00.png"})) ==
+        std::vector<double>{bits[0]});
+  for (const auto& entry : std::filesystem::directory_iterator(place.path("tiny"))) {
+    const std::string name = entry.path().filename().string();
+    if (name.find("t10k-images") == std::string::npos) continue;
+    CHECK(last_column(place.output_of("score", samples + Arguments{"--images", "tiny/" + name})) == bits);
+  }
+  // Part of a set keeps its numbers, and the seed is that of the noise.
+  const std::string some =
+      place.output_of("score", samples + Arguments{"--data", "tiny", "--offset", "66", "--limit", "9"});
+  CHECK(last_column(some) == std::vector<double>(bits.begin() + 66, bits.end()));
+  CHECK(lines_of(some)[1].starts_with("66,"));
+  CHECK(last_column(place.output_of("score", samples + Arguments{"--images", "x.npy", "--seed", "1"})) != bits);
+}
+
+TEST_CASE("score and eval take numbers too", "[cli]") {
+  const Workplace place;
+  place.output_of("train", {"--model", "moons", "--data", "gaussians", "--max-steps", "1", "--out", "run"});
+  const std::vector<std::int64_t> shape{3, 2};
+  const std::vector<double> points{0, 0, 1, 2, -1, 0.5};
+  write_npy<double>(place.path("x.npy"), shape, points);
+  const Outcome scored = place.run("score", {"--weights", "run", "--images", "x.npy"});
+  REQUIRE(scored.code == 0);
+  CHECK(lines_of(scored.out)[0] == "index,log_prob");
+  Flow flow = Flow::load(place.path("run/best.safetensors"));
+  const std::uint32_t index[] = {0, 1, 2};
+  const std::vector<double> expected = flow.log_prob(Batch{nullptr, index, 3, points.data()}, DequantizationNoise{});
+  CHECK(last_column(scored.out) == expected);
+  place.output_of("eval", {"--weights", "run", "--images", "x.npy", "--no-timing", "--json", "e.json"});
+  const auto rows = nlohmann::json::parse(place.bytes("e.json"));
+  CHECK(rows[0]["nats"].get<double>() == Approx(-(expected[0] + expected[1] + expected[2]) / 3));
+  CHECK(rows[0]["scoring_ms_64"].is_null());
+}
+
+TEST_CASE("eval scores files, one of them without an error, on slow devices too", "[cli]") {
+  const ScorePlace place;
+  const Arguments eval = kWeights + Arguments{"--importance-samples", "2", "--json", "e.json"};
+  const auto score_of = [&](const Arguments& more) {
+    place.output_of("eval", eval + more);
+    return nlohmann::json::parse(place.bytes("e.json"))[0];
+  };
+  const auto of_set = score_of({"--data", "tiny", "--no-timing"});
+  const auto of_files = score_of({"--images", "png, of 70", "--no-timing"});
+  CHECK(of_files["bits_per_dim"] == of_set["bits_per_dim"]);
+  CHECK(of_files["split"] == "png, of 70");
+  const std::string one = place.output_of("eval", eval + Arguments{"--images", "png, of 70/03.png", "--no-timing"});
+  CHECK_THAT(one, Contains(" +- - ") && !Contains("nan"));
+  CHECK(nlohmann::json::parse(place.bytes("e.json"))[0]["standard_error"].is_null());
+  const double on_cpu = nlohmann::json::parse(place.bytes("e.json"))[0]["bits_per_dim"];
+  for (const std::string device : {"reference", "emulated"}) {
+    // The networks are in fp32 on all of them, and their sums in another order.
+    CHECK(score_of({"--images", "png, of 70/03.png", "--device", device})["bits_per_dim"].get<double>() ==
+          Approx(on_cpu).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("score refuses what the flow does not take", "[cli]") {
+  const ScorePlace place;
+  const auto complaint = [&](const std::string& images) {
+    return place.refusal_of("score", kWeights + Arguments{"--images", images, "--csv", "s.csv"});
+  };
+  std::filesystem::create_directories(place.path("empty"));
+  CHECK_THAT(complaint("empty"), Contains("no .png file"));
+  write_png_grid(place.path("wide.png"), place.dataset.test.images.data(), 1, 4, 8, {.padding = 0});
+  CHECK_THAT(complaint("wide.png"), Contains("wide.png: has images of 4 x 8 and the model takes 8 x 4"));
+  const std::vector<std::int64_t> shape{2, 4, 8};
+  write_npy<std::uint8_t>(place.path("wide.npy"), shape, std::vector<std::uint8_t>(64));
+  CHECK_THAT(complaint("wide.npy"), Contains("wide.npy: holds U8 (2, 4, 8), expected uint8 images N x 8 x 4"));
+  CHECK_THAT(complaint("missing.png"), Contains("missing.png"));
+  CHECK_THAT(complaint("w.safetensors"), Contains("w.safetensors"));
+  CHECK_THAT(place.refusal_of("score", kWeights + Arguments{"--images", "x.npy", "--split", "val"}),
+             Contains("--images or --split"));
+  CHECK_THAT(place.refusal_of("score", kWeights + Arguments{"--images", "x.npy", "--csv", "x.npy"}),
+             Contains("same file"));
+}
+
+}  // namespace
+}  // namespace flowsmith
