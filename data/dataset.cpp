@@ -4,9 +4,11 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "data/channels.h"
+#include "data/event_file.h"
 #include "data/shipped.h"
 #include "data/sources.h"
 #include "data/toys.h"
@@ -140,6 +142,30 @@ std::string find_dataset(const std::string& folder_or_name) {
   }
   throw Error("no dataset " + in_quotes(folder_or_name) + ": there is no such folder" +
               (bare ? ", nor one below a folder 'data' here or beside the program" : "") + kWhatToGive);
+}
+
+std::string lasting_source(const std::string& source) {
+  if (find_toy(source)) return source;
+  const bool bare = source.find('/') == std::string::npos;
+  if (bare && !is_table(source) && find_shipped(source)) return source;
+  std::error_code error;
+  const fs::path whole = fs::absolute(source, error);
+  return error ? source : whole.lexically_normal().string();
+}
+
+std::string checksum(const Dataset& dataset) {
+  std::uint32_t sum = 0;
+  for (const Examples* store : {&dataset.train, &dataset.validation, &dataset.test}) {
+    for (const std::span<const std::byte> bytes :
+         {std::as_bytes(std::span(store->images)), std::as_bytes(std::span(store->values)),
+          std::as_bytes(std::span(store->labels))}) {
+      const std::uint32_t parts[] = {sum, crc32c(bytes)};
+      sum = crc32c(std::as_bytes(std::span(parts)));
+    }
+  }
+  char text[16];
+  std::snprintf(text, sizeof text, "%08x", unsigned(sum));
+  return text;
 }
 
 Dataset load_dataset(const DatasetOptions& options) {

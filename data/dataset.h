@@ -87,6 +87,12 @@ struct DatasetOptions {
 Dataset load_dataset(const DatasetOptions& options);
 Dataset load_dataset(const std::string& source);  ///< with the default options
 
+/// The same source for a process in another folder: names stay names, and paths become whole.
+std::string lasting_source(const std::string& source);
+
+/// CRC-32C of all examples and labels, in eight hexadecimal digits: whether data are the same as before.
+std::string checksum(const Dataset& dataset);
+
 /// The folder of a dataset given as a path or as a bare name. A name without a slash, such as "mnist", means data/NAME,
 /// looked for below the current folder, then below each folder from the program's own upwards; failing that, the folder
 /// NAME itself. Throws Error if there is no such folder.

@@ -5,6 +5,7 @@
 #include "models/files/example_files.h"
 #include "models/files/latents_file.h"
 #include "models/training/evaluation.h"
+#include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
@@ -15,16 +16,14 @@ namespace {
 
 constexpr std::size_t kPiece = 64;
 
-ExamplePiece examples_of_dataset(const cxxopts::ParseResult& options, const Flow& flow) {
+ExamplePiece examples_of_dataset(const cxxopts::ParseResult& options, const std::string& weights, const Flow& flow) {
   const Subset subset = parse_subset(options["split"].as<std::string>());
-  const std::uint64_t seed = options["seed"].as<std::uint64_t>();
-  const std::string source =
-      options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data;
-  DatasetOptions which = dataset_options(flow.config(), source, seed);
+  const DatasetChoice choice = dataset_of(options, weights, flow);
+  DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
   which.standardize = false;  // the weights know the statistics
   const Dataset dataset = load_dataset(which);
   require_fitting(flow, dataset);
-  ExampleSet set = select_examples(dataset, subset, seed);
+  ExampleSet set = select_examples(dataset, subset, choice.seed);
   naming_options("--offset and --limit",
                  [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
   GatheredBatch all = gather_batch(flow, set, 0, set.index.size());
@@ -70,7 +69,7 @@ int encode(const cxxopts::ParseResult& options) {
     ExampleFiles files(images, flow);
     return files.next(files.count());
   };
-  const ExamplePiece examples = images.empty() ? examples_of_dataset(options, flow) : examples_of_files();
+  const ExamplePiece examples = images.empty() ? examples_of_dataset(options, weights, flow) : examples_of_files();
   const Batch all = examples.batch();
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
@@ -118,12 +117,12 @@ int main(int argc, char** argv) {
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "A dataset as flow train takes it (default: what the model is trained on)",
+      ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>())
       ("limit", "Encode at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
-      ("seed", "Of the noise, and of the split into train and val: that of the training run",
+      ("seed", "Of the noise; given, also of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());
   // clang-format on

@@ -4,6 +4,7 @@
 
 #include "models/files/example_files.h"
 #include "models/training/evaluation.h"
+#include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
@@ -35,14 +36,14 @@ std::optional<double> timed(Flow& flow, Measure&& measure) {
 }
 
 Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset,
-                  const std::string& images) {
+                  std::uint64_t split_seed, const std::string& images) {
   Flow flow = Flow::load(path, device);
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
   ExamplePiece brought;
   ExampleSet set;
   if (images.empty()) {
     require_fitting(flow, dataset);
-    set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), seed);
+    set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), split_seed);
   } else {
     ExampleFiles files(images, flow);
     brought = files.next(files.count());
@@ -150,15 +151,15 @@ int eval(const cxxopts::ParseResult& options) {
   require_kind({"--json", json}, ".json");
   // Bad files show before the long part; the first weights say what data there should be.
   std::optional<Dataset> dataset;
+  DatasetChoice choice;
   std::string unit;
   for (const std::string& path : weights) {
     const Flow flow = Flow::load(path, device);
     unit = unit.empty() ? flow.unit() : unit;
     if (!images.empty()) continue;
     if (!dataset) {
-      const std::string source =
-          options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data;
-      DatasetOptions which = dataset_options(flow.config(), source, options["seed"].as<std::uint64_t>());
+      choice = dataset_of(options, path, flow);
+      DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
       which.standardize = false;  // the weights know the statistics
       if (options.count("noise") > 0) which.noise = options["noise"].as<Real>().value;
       dataset = load_dataset(which);
@@ -170,7 +171,7 @@ int eval(const cxxopts::ParseResult& options) {
     throw Error("--images - can be read only once: give one --weights, or a file");
   }
   for (const std::string& path : weights) {
-    rows.push_back(evaluate_file(path, options, device, dataset.value_or(Dataset{}), images));
+    rows.push_back(evaluate_file(path, options, device, dataset.value_or(Dataset{}), choice.seed, images));
   }
   const std::string what = images.empty() ? split : images;
   print_table(rows, what, samples, unit);
@@ -190,7 +191,7 @@ int main(int argc, char** argv) {
   options.add_options()
       ("weights", std::string(flowsmith::kWeightsHelp) + "; several, or several times, for a table" + default_weights,
        cxxopts::value<std::vector<std::string>>())
-      ("data", "A dataset as flow train takes it (default: what the model is trained on)",
+      ("data", "A dataset as flow train takes it (default: what the first weights were trained on)",
        cxxopts::value<std::string>())
       ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
@@ -199,7 +200,7 @@ int main(int argc, char** argv) {
       ("offset", "Leave out this many examples first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("importance-samples", "Noise samples per image; numbers need none", cxxopts::value<int>()->default_value("8"))
       ("batch-size", "Examples per pass", cxxopts::value<int>()->default_value("64"))
-      ("seed", "Of the noise, and of the split into train and val: that of the training run",
+      ("seed", "Of the noise; given, also of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("batch-statistics", "Print a second score, with batch norms by the statistics of each batch as in training "
        "(default: off)", cxxopts::value<bool>()->default_value("false"))

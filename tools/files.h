@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cxxopts.hpp>
 #include <filesystem>
 #include <string>
@@ -44,6 +45,26 @@ inline void require_alone(const cxxopts::ParseResult& options, const std::string
       throw Error("give --" + option + " or --" + other + ", not both");
     }
   }
+}
+
+/// `word` as a shell reads it back.
+inline std::string quoted(const std::string& word) {
+  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+/// How to call another tool from where this one was called: "./flow eval", as the script was named, or the path of the
+/// executable beside this one.
+inline std::string tool_command(const std::string& tool) {
+  if (const char* const script = std::getenv("FLOW_COMMAND"); script != nullptr && *script != '\0') {
+    return quoted(script) + " " + tool;
+  }
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return quoted((self.parent_path() / ("flow-" + tool)).string());
 }
 
 /// An option and the file that it names; an empty path: it was not given.

@@ -4,6 +4,7 @@
 #include "kernels/likelihood.h"
 #include "models/files/example_files.h"
 #include "models/training/evaluation.h"
+#include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
@@ -17,20 +18,19 @@ constexpr std::size_t kPiece = 64;
 /// Where examples come from: files, or a subset of a dataset.
 class Source {
  public:
-  Source(const cxxopts::ParseResult& options, const Flow& flow, const std::string& images) : flow_(flow) {
+  Source(const cxxopts::ParseResult& options, const std::string& weights, const Flow& flow, const std::string& images)
+      : flow_(flow) {
     if (!images.empty()) {
       files_.emplace(images, flow);
       return;
     }
-    const std::uint64_t seed = options["seed"].as<std::uint64_t>();
     const Subset subset = parse_subset(options["split"].as<std::string>());
-    DatasetOptions which = dataset_options(
-        flow.config(), options.count("data") > 0 ? options["data"].as<std::string>() : flow.config().training().data,
-        seed);
+    const DatasetChoice choice = dataset_of(options, weights, flow);
+    DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
     which.standardize = false;  // the weights know the statistics
     dataset_ = load_dataset(which);
     require_fitting(flow, dataset_);
-    set_ = select_examples(dataset_, subset, seed);
+    set_ = select_examples(dataset_, subset, choice.seed);
     naming_options("--offset and --limit", [&] {
       set_.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>());
     });
@@ -94,7 +94,7 @@ int score(const cxxopts::ParseResult& options) {
   require_kind({"--csv", csv}, ".csv");
   Flow flow = Flow::load(weights, device_from(options));
   const int draws = flow.takes_images() ? samples : 1;
-  Source source(options, flow, images);
+  Source source(options, weights, flow, images);
 
   AtomicFile table(csv);
   const std::string column = source.column();
@@ -147,13 +147,13 @@ int main(int argc, char** argv) {
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "A dataset as flow train takes it (default: what the model is trained on)",
+      ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>())
       ("limit", "Score at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
       ("importance-samples", "Noise samples per image; numbers need none", cxxopts::value<int>()->default_value("8"))
-      ("seed", "Of the noise, and of the split into train and val: that of the training run",
+      ("seed", "Of the noise; given, also of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("csv", "Table to write; - is stdout", cxxopts::value<std::string>()->default_value("-"));
   // clang-format on

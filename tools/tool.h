@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 
+#include "engine/version.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
@@ -81,12 +82,14 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv,
     return 2;
   };
   options.set_width(100);
-  options.add_options()("h,help", "Show this help");
+  options.add_options()("h,help", "Show this help")("version", "Show the version of the program");
   try {
     const cxxopts::ParseResult parsed = options.parse(argc, argv);
     int code = 0;
     if (parsed.count("help") > 0) {
       std::fputs(options.help().c_str(), stdout);
+    } else if (parsed.count("version") > 0) {
+      std::printf("flowsmith %s\n", std::string(version()).c_str());
     } else if (!parsed.unmatched().empty()) {
       return fail("unexpected argument '" + parsed.unmatched().front() + "': see --help");
     } else {

@@ -10,6 +10,7 @@
 
 #include "models/training/training_run.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 #include "tools/model_option.h"
 #include "tools/progress.h"
 
@@ -20,6 +21,8 @@ namespace {
 std::atomic<bool> stop_requested{false};
 volatile std::sig_atomic_t stop_signal = 0;
 std::string stop_now_text;  // made before the handlers are there
+
+std::string command;  // that people typed
 
 void write_text(const char* text, std::size_t size) {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, size);  // to nobody, if it fails
@@ -107,10 +110,30 @@ RunFolder default_folder(const std::string& model, int i) {
   return RunFolder("runs/" + model + (i > 1 ? "-" + std::to_string(i) : ""));
 }
 
+/// The folder in runs/ whose checkpoint is the newest.
+RunFolder newest_run() {
+  namespace fs = std::filesystem;
+  std::optional<RunFolder> newest;
+  fs::file_time_type time;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("runs", error)) {
+    const RunFolder run("runs/" + entry.path().filename().string());
+    const fs::file_time_type written = fs::last_write_time(run.last(), error);
+    if (error || !run.holds_run() || (newest && written <= time)) continue;
+    newest = run;
+    time = written;
+  }
+  if (!newest) throw Error("there is no run to resume in runs/: leave --resume out, or name its --out");
+  std::printf("resuming %s\n", newest->path().c_str());
+  return *newest;
+}
+
 /// The folder of the run that the options name, for this process alone.
 std::unique_ptr<RunClaim> claim_to_resume(const std::string& out, const std::string& model) {
   RunFolder folder(out);
-  if (out.empty()) {
+  if (out.empty() && model.empty()) {
+    folder = newest_run();
+  } else if (out.empty()) {
     int i = 1;
     while (default_folder(model, i + 1).holds_run()) ++i;
     folder = default_folder(model, i);
@@ -192,7 +215,8 @@ RunConfig config_of_options(const cxxopts::ParseResult& options) {
   if (options.count("channels") > 0) config.channels = options["channels"].as<int>();
   if (config.channels != 0 && config.channels != 1 && config.channels != 3) throw Error("--channels must be 1 or 3");
   if (options.count("noise") > 0) config.noise = options["noise"].as<Real>().value;
-  config.data = options.count("data") > 0 ? options["data"].as<std::string>() : defaults.data;
+  config.data = lasting_source(options.count("data") > 0 ? options["data"].as<std::string>() : defaults.data);
+  config.command = command;
   require_options(t);
   return config;
 }
@@ -209,11 +233,19 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
     throw Error("--" + std::string(name) +
                 " differs from that of the run to resume: leave it out, or start a new run in another --out");
   }
-  require_same(options, "data", config.data);
+  // A data set may have moved: the run checks that it is the same.
+  if (options.count("data") > 0 && !config.checksum.empty()) {
+    config.data = lasting_source(options["data"].as<std::string>());
+  } else if (options.count("data") > 0 && lasting_source(options["data"].as<std::string>()) != config.data) {
+    require_same(options, "data", config.data);
+  }
   require_same(options, "channels", config.channels);
   if (options.count("noise") > 0) require_same(options, "noise", Real{config.noise.value_or(NAN)});
   require_same(options, "pad", t.flow.pad());
   require_same(options, "standardize", t.flow.standardizes());
+  if (options.count("epochs") > 0 && options["epochs"].as<int>() > t.epochs) {
+    config.training.epochs = options["epochs"].as<int>();  // a longer run
+  }
   require_same(options, "epochs", t.epochs);
   require_same(options, "batch-size", t.batch_size);
   require_same(options, "lr", Real{t.lr});
@@ -236,8 +268,10 @@ int train(const cxxopts::ParseResult& options) {
   const bool resume = options["resume"].as<bool>();
   RunConfig config = config_of_options(options);
   const std::string out = options["out"].as<std::string>();
+  const bool any_model = options.count("model") + options.count("config") == 0;
   const std::string model = config.training.flow.name();
-  const std::unique_ptr<RunClaim> claim = resume ? claim_to_resume(out, model) : claim_to_begin(out, model);
+  const std::unique_ptr<RunClaim> claim =
+      resume ? claim_to_resume(out, any_model ? "" : model) : claim_to_begin(out, model);
   const RunFolder& folder = claim->folder();
   if (resume) config = config_to_resume(options, folder);
   const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
@@ -247,7 +281,8 @@ int train(const cxxopts::ParseResult& options) {
   }
 
   const TrainingOptions& t = config.training;
-  std::printf("training %s on %s, device %s, batch %d, seed %llu%s\n", t.flow.name().c_str(), config.data.c_str(),
+  const std::string data = options.count("data") > 0 ? options["data"].as<std::string>() : config.data;
+  std::printf("training %s on %s, device %s, batch %d, seed %llu%s\n", t.flow.name().c_str(), data.c_str(),
               describe_device(device).c_str(), t.batch_size, static_cast<unsigned long long>(t.seed),
               t.recompute ? ", recompute" : "");
   std::fflush(stdout);
@@ -263,10 +298,10 @@ int train(const cxxopts::ParseResult& options) {
     if (summary.validation) print_score("validation", *summary.validation, t.flow.takes_images());
     if (summary.test) print_score("test", *summary.test, t.flow.takes_images());
     std::printf("weights     %s\n", folder.best().c_str());
-    std::printf("score them  ./flow eval --weights %s\n", folder.best().c_str());
+    std::printf("score them  %s --weights %s\n", tool_command("eval").c_str(), quoted(folder.best()).c_str());
   }
   if (!summary.samples.empty()) std::printf("samples     %s\n", summary.samples.c_str());
-  std::printf("resume with ./flow train --resume --out %s\n", folder.path().c_str());
+  std::printf("resume with %s --resume --out %s\n", tool_command("train").c_str(), quoted(folder.path()).c_str());
   return stop_signal == 0 ? 0 : 128 + stop_signal;
 }
 
@@ -275,6 +310,8 @@ int train(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   using flowsmith::Real;
+  flowsmith::command = "flow train";
+  for (int i = 1; i < argc; ++i) flowsmith::command += " " + flowsmith::quoted(argv[i]);
   cxxopts::Options options("flow train", "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
   flowsmith::add_model_options(options);
   // clang-format off
@@ -308,7 +345,8 @@ int main(int argc, char** argv) {
        cxxopts::value<bool>()->default_value("false"))
       ("out", "Folder of the run (default: runs/MODEL, numbered if it is taken)",
        cxxopts::value<std::string>()->default_value(""))
-      ("resume", "Go on with the run in --out (default: the newest of runs/MODEL)",
+      ("resume", "Go on with the run in --out (default: the newest in runs, or of runs/MODEL with --model); more --epochs make "
+       "it longer, --data says where its data are now",
        cxxopts::value<bool>()->default_value("false"));
   // clang-format on
   flowsmith::add_device_options(options);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/file.h"
+#include "engine/version.h"
 #include "models/files/tutorial_files.h"
 
 namespace flowsmith {
@@ -72,6 +73,22 @@ FlowConfig config_of(const SafetensorsFile& file, const std::string& path) {
   const auto config = file.metadata.find(kConfigKey);
   if (config != file.metadata.end()) return FlowConfig::parse(config->second, path + ": metadata 'config'");
   return tutorial_config(file, path);
+}
+
+void set_origin(SafetensorsFile& file, const Origin& origin) {
+  file.metadata["data"] = origin.data;
+  file.metadata["seed"] = std::to_string(origin.seed);
+  file.metadata["version"] = version();
+}
+
+std::optional<Origin> origin_of(const SafetensorsFile& file) {
+  const auto data = file.metadata.find("data"), seed = file.metadata.find("seed");
+  if (data == file.metadata.end() || seed == file.metadata.end()) return std::nullopt;
+  Origin origin{data->second, 0};
+  const char* const end = seed->second.data() + seed->second.size();
+  const auto [rest, error] = std::from_chars(seed->second.data(), end, origin.seed);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return origin;
 }
 
 std::map<std::string, std::string> config_metadata(const FlowConfig& config) { return {{kConfigKey, config.line()}}; }

@@ -3,6 +3,8 @@
 // do), and then they must be right.
 #pragma once
 
+#include <optional>
+
 #include "models/flow.h"
 
 namespace flowsmith {
@@ -24,6 +26,15 @@ std::string number_text(double value);
 Flow flow_for(const FlowConfig& config, const SafetensorsFile& file, const std::string& path, Device device);
 /// The same with the configuration of the file.
 Flow flow_for(const SafetensorsFile& file, const std::string& path, Device device = Device::kCpu);
+
+/// What the weights of a file were trained on, in its metadata `data` and `seed`, beside the `version` of the program.
+struct Origin {
+  std::string data;        ///< as load_dataset() takes it
+  std::uint64_t seed = 0;  ///< that drew the validation set from it
+};
+void set_origin(SafetensorsFile& file, const Origin& origin);
+/// Nothing for files of earlier versions and of others.
+std::optional<Origin> origin_of(const SafetensorsFile& file);
 
 /// Metadata that config_of() reads.
 std::map<std::string, std::string> config_metadata(const FlowConfig& config);

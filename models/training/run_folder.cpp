@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "engine/version.h"
 #include "models/files/tutorial_files.h"
 #include "models/json.h"
 
@@ -74,6 +75,10 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
   }
   make_folder(path_ + "/samples");
   write_safetensors(last(), checkpoint);  // first, because it is large: a disk too full for it holds no run afterwards
+  write_config(run);
+}
+
+void RunFolder::write_config(const RunConfig& run) const {
   const TrainingOptions& t = run.training;
   nlohmann::ordered_json json = {{"flow", nlohmann::ordered_json::parse(t.flow.line())},
                                  {"data", run.data},
@@ -86,6 +91,9 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
                                  {"seed", t.seed},
                                  {"recompute", t.recompute}};
   if (run.noise) json["noise"] = *run.noise;
+  json["checksum"] = run.checksum;
+  json["command"] = run.command;
+  json["version"] = version();
   write_file_atomically(config(), json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
@@ -120,6 +128,8 @@ RunConfig RunFolder::read_config() const {
     t.flow = flow_config(json);
     run.data = json.at("data");
     if (json.contains("channels")) run.channels = integer(json, "channels");
+    run.checksum = json.value("checksum", "");
+    run.command = json.value("command", "");
     if (json.contains("noise")) run.noise = json.at("noise").get<double>();
     t.epochs = integer(json, "epochs");
     t.batch_size = integer(json, "batch_size");

@@ -25,6 +25,8 @@ struct RunConfig {
   std::string data = "mnist";
   int channels = 0;                            ///< that images are converted to; 0: as they are
   std::optional<double> noise = std::nullopt;  ///< of a toy density; none: its own
+  std::string checksum = {};                   ///< of the data; runs of earlier versions have none
+  std::string command = {};                    ///< that began the run, as people read it
 };
 
 struct Metrics {
@@ -53,6 +55,8 @@ class RunFolder {
   /// Makes the folders and writes the first checkpoint and config.json. Throws Error if a run is there already or they
   /// cannot be written.
   void create(const RunConfig& config, const SafetensorsFile& checkpoint) const;
+  /// Writes config.json anew, for a run that goes on with more epochs or with data in another place.
+  void write_config(const RunConfig& config) const;
   /// Throws Error that names the file if it is missing or not a config.json of ours.
   RunConfig read_config() const;
 

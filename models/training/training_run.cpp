@@ -10,6 +10,7 @@
 #include "data/event_file.h"
 #include "data/png.h"
 #include "data/scatter.h"
+#include "data/toys.h"
 #include "kernels/error.h"
 #include "models/files/weights.h"
 
@@ -69,11 +70,19 @@ class Run {
         dataset_(load_dataset(dataset_options(config))),
         trainer_(config.training, dataset_, device) {
     config_.training.flow = trainer_.flow().config();
+    // The points of a toy are drawn anew, and may differ in their last digits on another machine.
+    const std::string found = find_toy(config_.data) ? "" : checksum(dataset_);
+    if (resume && !config_.checksum.empty() && found != config_.checksum) {
+      throw Error(config_.data + ": these are not the data that the run in " + folder.path() +
+                  " began with (checksum " + found + " instead of " + config_.checksum + "): give it those");
+    }
+    config_.checksum = found;
     if (resume) {
       trainer_.restore(read_safetensors(folder.last()), folder.last());
+      folder.write_config(config_);
       best_ = best_on_disk();
     } else {
-      folder.create(config_, trainer_.checkpoint());
+      folder.create(config_, with_origin(trainer_.checkpoint()));
     }
     metrics_.emplace(folder.metrics(), trainer_.flow().unit(), trainer_.steps_done(), trainer_.position());
     events_.emplace(folder.path(), resume ? std::optional(trainer_.steps_done() + 1) : std::nullopt);
@@ -244,13 +253,19 @@ class Run {
 
   void keep_if_best(const Score& score) {
     if (best_ && *best_ <= score.mean) return;
-    SafetensorsFile file = weights_file(trainer_.flow());
+    SafetensorsFile file = with_origin(weights_file(trainer_.flow()));
     // A score of fewer images is no match for those of later epochs: the file then goes without one.
     const bool full = score.examples == trainer_.validation_set().index.size();
     if (full) file.metadata[name_of("val")] = number_text(score.mean);
     file.metadata["step"] = std::to_string(trainer_.steps_done());
     write_safetensors(folder_.best(), file);
     if (full) best_ = score.mean;
+  }
+
+  /// The file with what its weights were trained on (models/files/weights.h).
+  SafetensorsFile with_origin(SafetensorsFile file) const {
+    set_origin(file, {config_.data, config_.training.seed});
+    return file;
   }
 
   std::optional<double> best_on_disk() const {
@@ -323,7 +338,7 @@ class Run {
                   *where + ": " + folder_.last() +
                   " keeps the last good checkpoint; start a new run with a smaller learning rate");
     }
-    write_safetensors(folder_.last(), trainer_.checkpoint());
+    write_safetensors(folder_.last(), with_origin(trainer_.checkpoint()));
   }
 
   /// Samples as people look at them: a grid of images, or points in the plane. Who asks the run to stop does not wait

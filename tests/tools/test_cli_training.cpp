@@ -38,8 +38,8 @@ TEST_CASE("train fills its folder and says how to go on", "[cli]") {
   const std::string text = place.train("run", {"--max-steps", "3"});
   CHECK_THAT(text, Contains("training simple on tiny, device cpu, 1 thread, batch 10, seed 42"));
   CHECK_THAT(text, Contains("done at step 3") && Contains("\nvalidation ") && Contains("\ntest ") &&
-                       Contains("./flow eval --weights run/best.safetensors") &&
-                       Contains("./flow train --resume --out run"));
+                       Contains("flow-eval --weights run/best.safetensors") &&
+                       Contains("flow-train --resume --out run"));
   int events = 0;
   for (const auto& [name, bytes] : contents_of(place.path("run"))) events += name.starts_with("events.out.tfevents.");
   CHECK(events == 1);
@@ -99,7 +99,9 @@ TEST_CASE("of two runs that begin in one folder at once, one has it to itself", 
            refused.err.find("already holds a run") != std::string::npos));
     const std::string survivor = one.code == 0 ? "1" : "2";
     CHECK(place.bytes(out + "/last.safetensors") == alone[survivor]);
-    CHECK(place.bytes(out + "/config.json") == place.bytes("alone" + survivor + "/config.json"));
+    std::string config = place.bytes("alone" + survivor + "/config.json");
+    config.replace(config.find("--out alone" + survivor), ("--out alone" + survivor).size(), "--out " + out);
+    CHECK(place.bytes(out + "/config.json") == config);
   }
 }
 
@@ -121,6 +123,71 @@ TEST_CASE("of two runs that begin at once without --out, each has a folder", "[c
     };
     CHECK(seed_of(2 * i + 1) != seed_of(2 * i + 2));
   }
+}
+
+TEST_CASE("a run goes on longer, from another folder, and with its data in another place", "[cli]") {
+  const TrainingPlace place;
+  place.train("run", {"--epochs", "1"});
+  std::filesystem::create_directories(place.path("else where"));
+  const auto elsewhere = [&](const Arguments& more) {
+    return Program(Workplace::command("train", Arguments{"--resume", "--out", "../run"} + more),
+                   place.path("else where"))
+        .wait();
+  };
+  // The name of the data was relative to the first folder.
+  const Outcome longer = elsewhere({"--epochs", "2"});
+  INFO(longer.err);
+  CHECK(longer.code == 0);
+  CHECK(place.step_of("run") == "10");
+  CHECK_THAT(place.bytes("run/config.json"), Contains("\"epochs\": 2"));
+  CHECK_THAT(elsewhere({"--epochs", "1"}).err, Contains("--epochs differs"));
+
+  std::filesystem::rename(place.path("tiny"), place.path("moved"));
+  CHECK_THAT(elsewhere({"--epochs", "3"}).err, Contains("tiny"));
+  CHECK(elsewhere({"--epochs", "3", "--data", "../moved"}).code == 0);
+  CHECK(place.step_of("run") == "15");
+  write_tiny_dataset(place.dir(), "others", {61, 12, 4, 4});
+  const Outcome others = elsewhere({"--epochs", "4", "--data", "../others"});
+  CHECK(others.code == 2);
+  CHECK_THAT(others.err, Contains("others") && Contains("not the data that the run in ../run began with"));
+  CHECK(elsewhere({"--epochs", "4"}).code == 0);  // knows the new place
+}
+
+TEST_CASE("--resume alone takes the newest run of any model", "[cli]") {
+  const TrainingPlace place;
+  const Arguments data{"--data", "tiny", "--batch-size", "10", "--threads", "1", "--max-steps", "1"};
+  place.output_of("train", Arguments{"--model", "simple"} + data);
+  place.output_of("train", Arguments{"--model", "vardeq"} + data);
+  CHECK_THAT(place.output_of("train", {"--resume", "--max-steps", "2"}), Contains("resuming runs/vardeq\n"));
+  CHECK(place.step_of("runs/vardeq") == "2");
+  place.output_of("train", {"--resume", "--model", "simple", "--max-steps", "3"});
+  CHECK_THAT(place.output_of("train", {"--resume", "--max-steps", "4"}), Contains("resuming runs/simple\n"));
+  CHECK(place.step_of("runs/simple") == "4");
+}
+
+TEST_CASE("weights say what they were trained on, and are scored on it", "[cli]") {
+  const TrainingPlace place;
+  write_tiny_dataset(place.dir(), "others", {60, 12, 4, 4});
+  place.train("run", {"--max-steps", "1", "--seed", "7"});
+  const Arguments eval{"--weights", "run", "--split", "val", "--no-timing"};
+  const Outcome alone = place.run("eval", eval);
+  CHECK(alone.code == 0);
+  CHECK_THAT(alone.err, Contains("/tiny, parted by seed 7, as run/best.safetensors was trained"));
+  // Its validation score, of the same images; the noise is another.
+  CHECK_THAT(alone.out, Contains("     10 "));
+  CHECK(place.run("eval", eval + Arguments{"--data", "tiny"}).err.find("note") == std::string::npos);
+  const Outcome other = place.run("eval", eval + Arguments{"--data", "others"});
+  CHECK(other.code == 0);
+  CHECK_THAT(other.err, Contains("note: run/best.safetensors was trained on ") && Contains("and this is others"));
+  CHECK_THAT(place.run("score", {"--weights", "run"}).err, Contains("parted by seed 7"));
+  const std::string config = place.bytes("run/config.json");
+  CHECK_THAT(config,
+             Contains("\"command\": \"flow train --model simple --data tiny") && Contains("\"version\": \"0.1"));
+  const auto metadata = read_safetensors(place.path("run/last.safetensors")).metadata;
+  CHECK(metadata.at("seed") == "7");
+  CHECK(metadata.at("data") == place.path("tiny"));
+  CHECK(metadata.at("version").starts_with("0.1"));
+  CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 0.1"));
 }
 
 TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
@@ -149,8 +216,8 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
   CHECK(outcome.err == "\nstopping after this step; again to stop now\n");
   const std::string step = place.step_of("run");
   CHECK(std::stoi(step) >= 2);
-  CHECK_THAT(outcome.out, Contains("stopped at step " + step + ", checkpoint written") &&
-                              Contains("resume with ./flow train --resume --out run"));
+  CHECK_THAT(outcome.out,
+             Contains("stopped at step " + step + ", checkpoint written") && Contains("flow-train --resume --out run"));
   const std::string next = std::to_string(std::stoi(step) + 1);
   CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
 }
