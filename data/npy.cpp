@@ -1,13 +1,16 @@
 #include "data/npy.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 
 #include "engine/file.h"
+#include "engine/file_kind.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
@@ -125,12 +128,21 @@ class HeaderParser {
   std::optional<std::vector<std::int64_t>> shape_;
 };
 
-std::string dtype_of_descr(const std::string& path, const std::string& descr) {
-  if (descr == "|u1") return "U8";
-  if (descr == "<f4") return "F32";
-  if (descr == "<f8") return "F64";
+/// "<f4" is "F32"; `swapped`: whether its bytes are in the other order than this machine's.
+std::string dtype_of_descr(const std::string& path, const std::string& descr, bool& swapped) {
+  constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
+      {"b1", "BOOL"}, {"u1", "U8"},  {"i1", "I8"},  {"u2", "U16"}, {"i2", "I16"}, {"u4", "U32"},
+      {"i4", "I32"},  {"u8", "U64"}, {"i8", "I64"}, {"f2", "F16"}, {"f4", "F32"}, {"f8", "F64"}};
+  const char order = descr.empty() ? ' ' : descr[0];
+  for (const auto& [code, dtype] : kTypes) {
+    if (descr.substr(descr.empty() ? 0 : 1) != code || std::string_view("<>=|").find(order) == std::string_view::npos) {
+      continue;
+    }
+    swapped = order == '>' && dtype_size(dtype) > 1;
+    return std::string(dtype);
+  }
   fail(path, "its elements are " + in_quotes(descr),
-       "convert it with .astype() to 'uint8', '<f4' (float32) or '<f8' (float64)");
+       "convert it with .astype() to numbers, such as 'float32' or 'uint8'");
 }
 
 }  // namespace
@@ -139,11 +151,13 @@ NpyFile::NpyFile(const std::string& path) : file_(path) {
   std::array<char, 8> start = {};
   const std::size_t got = file_.read(std::as_writable_bytes(std::span(start)));
   if (got < start.size() || std::string_view(start.data(), kMagic.size()) != kMagic) {
-    fail(path, "it is not a .npy file", "save the array with numpy.save");
+    const std::string kind = known_kind(path);
+    fail(path, kind.empty() ? "it is not a .npy file" : "it is not a .npy file but " + kind,
+         "save the array with numpy.save");
   }
   const int version = start[6];
-  if ((version != 1 && version != 2) || start[7] != 0) {
-    fail(path, "its format version is neither 1.0 nor 2.0", "save it with numpy.save");
+  if (version < 1 || version > 3 || start[7] != 0) {
+    fail(path, "its format version is none of 1.0, 2.0 and 3.0", "save it with numpy.save");
   }
   std::array<std::uint8_t, 4> length = {};
   file_.read_exactly(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
@@ -154,17 +168,43 @@ NpyFile::NpyFile(const std::string& path) : file_(path) {
   file_.read_exactly(std::as_writable_bytes(std::span(header)));
 
   const HeaderParser parsed(header, path);
-  dtype_ = dtype_of_descr(path, parsed.descr());
+  dtype_ = dtype_of_descr(path, parsed.descr(), swapped_);
   shape_ = parsed.shape();
-  // One dimension or none has only one order, which NumPy may call either.
-  if (parsed.fortran_order() && shape_.size() > 1) {
-    fail(path, "it is in Fortran order", "save numpy.ascontiguousarray(array)");
-  }
   const auto count = static_cast<std::uint64_t>(element_count(shape_, "cannot read " + in_quotes(path) + ": it"));
   bytes_ = file_.size() - start.size() - (version == 1 ? 2 : 4) - header_size;
   if (bytes_ % dtype_size(dtype_) != 0 || bytes_ / dtype_size(dtype_) != count) {
     fail(path, "it has " + std::to_string(bytes_) + " bytes of data, not those of " + dtype_ + " " + shape_text(shape_),
          "copy or save it again");
+  }
+  // One dimension or none has only one order, which NumPy may call either.
+  if (parsed.fortran_order() && shape_.size() > 1) reorder();
+}
+
+void NpyFile::reorder() {
+  std::vector<std::byte> data(bytes_);
+  file_.read_exactly(data);
+  const std::size_t size = dtype_size(dtype_), count = bytes_ / size, rank = shape_.size();
+  reordered_.resize(bytes_);
+  std::vector<std::int64_t> at(rank, 0);  // the indices of element i in Fortran order: the first one runs fastest
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t to = 0;
+    for (std::size_t axis = 0; axis < rank; ++axis) to = to * std::size_t(shape_[axis]) + std::size_t(at[axis]);
+    std::memcpy(&reordered_[to * size], &data[i * size], size);
+    for (std::size_t axis = 0; axis < rank && ++at[axis] == shape_[axis]; ++axis) at[axis] = 0;
+  }
+}
+
+void NpyFile::read(std::span<std::byte> bytes) {
+  if (reordered_.empty()) {
+    file_.read_exactly(bytes);
+  } else {
+    if (bytes.size() > reordered_.size() - given_) throw Error("there are not so many elements left to read");
+    std::copy_n(reordered_.begin() + std::ptrdiff_t(given_), bytes.size(), bytes.begin());
+    given_ += bytes.size();
+  }
+  const std::size_t size = dtype_size(dtype_);
+  for (std::size_t i = 0; swapped_ && i + size <= bytes.size(); i += size) {
+    std::reverse(bytes.begin() + std::ptrdiff_t(i), bytes.begin() + std::ptrdiff_t(i + size));
   }
 }
 

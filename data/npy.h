@@ -16,22 +16,28 @@ class NpyFile {
   /// Reads the header. Throws Error as read_npy() does.
   explicit NpyFile(const std::string& path);
 
-  const std::string& dtype() const { return dtype_; }
+  const std::string& dtype() const { return dtype_; }  ///< "BOOL", "U8" ... as in engine/safetensors.h
   const std::vector<std::int64_t>& shape() const { return shape_; }
   std::uint64_t bytes() const { return bytes_; }  ///< of all elements
-  /// The next bytes. Throws Error if the file ends before.
-  void read(std::span<std::byte> bytes) { file_.read_exactly(bytes); }
+  /// The next bytes, whole elements in C order and this machine's byte order. Throws Error if the file ends before.
+  void read(std::span<std::byte> bytes);
 
  private:
+  /// All elements of an array in Fortran order, in C order.
+  void reorder();
+
   InputFile file_;
+  bool swapped_ = false;              ///< the bytes of an element
+  std::vector<std::byte> reordered_;  ///< of an array in Fortran order
+  std::size_t given_ = 0;             ///< of those
   std::string dtype_;
   std::vector<std::int64_t> shape_;
   std::uint64_t bytes_ = 0;
 };
 
-/// Reads an array of uint8, float32 or float64 (dtype "U8", "F32", "F64"), little-endian, in C order, from a file of
-/// format 1.0 or 2.0. Its name is the file's. Throws an Error that names the file if it is cut off, longer than its
-/// shape says, of another dtype or order, or no .npy file.
+/// Reads an array of numbers: bool, integers of 8 to 64 bits, float16, float32 or float64, in either byte order, in C
+/// or Fortran order, from a file of format 1, 2 or 3. Its name is the file's. Throws an Error that names the file if it
+/// is cut off, longer than its shape says, of another dtype, or no .npy file.
 NamedTensor read_npy(const std::string& path);
 
 /// Writes `values` as an array of this shape, format 1.0, atomically. T: uint8_t, float or double. Throws Error if the

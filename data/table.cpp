@@ -14,17 +14,11 @@ constexpr std::size_t kMinRows = 10;  // of which a tenth is one row for validat
 
 std::string ending(const std::string& path) { return std::filesystem::path(path).extension().string(); }
 
-template <class T>
-std::vector<double> as_doubles(std::span<const T> values) {
-  return {values.begin(), values.end()};
-}
-
 Table read_npy_table(const std::string& path) {
   const NamedTensor array = read_npy(path);
   const auto fail = [&](const std::string& why, const std::string& remedy) {
     throw Error("cannot take " + in_quotes(path) + " as a table: " + why + "; " + remedy);
   };
-  if (array.dtype == "U8") fail("its elements are uint8", "convert it with .astype('float32')");
   if (array.shape.empty() || array.shape.size() > 2) {
     fail("its shape is " + shape_text(array.shape), "give an array of rows and columns");
   }
@@ -36,7 +30,7 @@ Table read_npy_table(const std::string& path) {
     fail("it has " + std::to_string(table.columns) + " columns, more than " + std::to_string(kMaxColumns),
          "give a narrower array");
   }
-  table.values = array.dtype == "F32" ? as_doubles(array.as<float>()) : as_doubles(array.as<double>());
+  table.values = numbers_of(array.dtype, array.data);
   for (std::size_t i = 0; i < table.values.size(); ++i) {
     if (!std::isfinite(table.values[i])) {
       fail("row " + std::to_string(i / table.columns) + ", column " + std::to_string(i % table.columns) +

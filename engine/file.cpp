@@ -147,6 +147,8 @@ std::string in_quotes(std::string_view text, std::size_t limit) {
   return line + (text.size() > limit ? "...'" : "'");
 }
 
+bool is_descriptor(const std::string& path) { return descriptor_of(path) >= 0; }
+
 InputFile::InputFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a pipe must not wait for a writer. It has no effect on regular files.
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

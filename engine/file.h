@@ -19,6 +19,9 @@ std::string in_quotes(std::string_view text, std::size_t limit = 200);
 /// How the names end under which an AtomicFile writes; they begin with a dot.
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
+/// Whether a path names a descriptor of this process, such as /dev/stdin or /dev/fd/63: what was read there is gone.
+bool is_descriptor(const std::string& path);
+
 /// A regular file open for reading, or a pipe that the process was given, such as stdin or one that a shell's <(...)
 /// names /dev/fd/63; a pipe is copied to a temporary file first. Errors name the file, the reason and the remedy.
 class InputFile {

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <type_traits>
 
 #include "engine/file.h"
+#include "engine/file_kind.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
@@ -149,7 +151,8 @@ PlacedTensor checked_tensor(const std::string& file, HeaderEntry& entry) {
   }
   const std::size_t size = dtype_size(entry.dtype);
   if (size == 0) {
-    throw Error(what + " has the dtype " + in_quotes(entry.dtype) + "; convert it to one of U8, I32, I64, F32, F64");
+    throw Error(what + " has the dtype " + in_quotes(entry.dtype) +
+                "; convert it to one of BOOL, U8 to U64, I8 to I64, F16, BF16, F32, F64");
   }
   if (entry.offsets.size() != 2 || entry.offsets[0] > entry.offsets[1]) {
     throw Error(what + " has data_offsets that are no [begin, end]; write the file again");
@@ -236,10 +239,56 @@ std::string header_text(const std::string& path, const SafetensorsFile& content)
 }  // namespace
 
 std::size_t dtype_size(std::string_view dtype) {
-  if (dtype == "U8") return 1;
-  if (dtype == "I32" || dtype == "F32") return 4;
-  if (dtype == "I64" || dtype == "F64") return 8;
+  if (dtype == "BOOL" || dtype == "U8" || dtype == "I8") return 1;
+  if (dtype == "U16" || dtype == "I16" || dtype == "F16" || dtype == "BF16") return 2;
+  if (dtype == "U32" || dtype == "I32" || dtype == "F32") return 4;
+  if (dtype == "U64" || dtype == "I64" || dtype == "F64") return 8;
   return 0;
+}
+
+namespace {
+
+template <class T, class Convert>
+std::vector<double> converted(std::span<const std::byte> data, Convert&& convert) {
+  std::vector<double> numbers(data.size() / sizeof(T));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    T element;
+    std::memcpy(&element, data.data() + i * sizeof(T), sizeof(T));
+    numbers[i] = double(convert(element));
+  }
+  return numbers;
+}
+
+/// IEEE 754's binary16: a sign, 5 bits of exponent, 10 of mantissa.
+double from_half(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const double sign = bits >> 15 ? -1 : 1;
+  if (exponent == 0) return sign * std::ldexp(mantissa, -24);
+  if (exponent == 31) return mantissa == 0 ? sign * INFINITY : NAN;
+  return sign * std::ldexp(1024 + mantissa, exponent - 25);
+}
+
+}  // namespace
+
+std::vector<double> numbers_of(std::string_view dtype, std::span<const std::byte> data) {
+  const auto same = [](auto element) { return element; };
+  if (dtype == "BOOL") return converted<std::uint8_t>(data, [](std::uint8_t element) { return element != 0; });
+  if (dtype == "U8") return converted<std::uint8_t>(data, same);
+  if (dtype == "I8") return converted<std::int8_t>(data, same);
+  if (dtype == "U16") return converted<std::uint16_t>(data, same);
+  if (dtype == "I16") return converted<std::int16_t>(data, same);
+  if (dtype == "U32") return converted<std::uint32_t>(data, same);
+  if (dtype == "I32") return converted<std::int32_t>(data, same);
+  if (dtype == "U64") return converted<std::uint64_t>(data, same);
+  if (dtype == "I64") return converted<std::int64_t>(data, same);
+  if (dtype == "F16") return converted<std::uint16_t>(data, from_half);
+  if (dtype == "BF16") {
+    return converted<std::uint16_t>(data,
+                                    [](std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t(bits) << 16); });
+  }
+  if (dtype == "F32") return converted<float>(data, same);
+  if (dtype != "F64") throw Error("elements of the unknown dtype " + in_quotes(dtype) + " are no numbers");
+  return converted<double>(data, same);
 }
 
 std::int64_t element_count(std::span<const std::int64_t> shape, std::string_view what) {
@@ -302,6 +351,9 @@ SafetensorsFile read_safetensors(const std::string& path) {
   InputFile input(path);
   const std::string file = in_quotes(path);
   std::uint64_t header_size = 0;
+  if (const std::string kind = known_kind(path); !kind.empty()) {
+    throw Error("cannot read " + file + ": it is no safetensors file but " + kind);
+  }
   if (input.size() < kLengthBytes) {
     throw Error("cannot read " + file + ": it is too short for a safetensors file; copy or write it again");
   }

@@ -12,8 +12,11 @@
 
 namespace flowsmith {
 
-/// Bytes of one element of `dtype` ("U8", "I32", "I64", "F32" or "F64"); 0 if it is none of these.
+/// Bytes of one element of `dtype` (BOOL, U8 to U64, I8 to I64, F16, BF16, F32 or F64); 0 if it is none of these.
 std::size_t dtype_size(std::string_view dtype);
+
+/// The elements as doubles; integers beyond 2^53 are rounded.
+std::vector<double> numbers_of(std::string_view dtype, std::span<const std::byte> data);
 
 /// Elements of a tensor of this shape (1 for no dimensions). Throws Error naming `what` if a dimension is negative or
 /// the product does not fit 63 bits.
@@ -25,7 +28,7 @@ std::string shape_text(std::span<const std::int64_t> shape);
 /// A tensor as it stands in a file: named, shaped, its elements contiguous in C order.
 struct NamedTensor {
   std::string name;
-  std::string dtype;  ///< "U8", "I32", "I64", "F32" or "F64"
+  std::string dtype;  ///< as dtype_size() knows it
   std::vector<std::int64_t> shape;
   std::vector<std::byte> data;
 

@@ -48,6 +48,12 @@ struct Transformed {
   std::vector<double> logdet;  ///< per example: log|det| of the direction that was run
 };
 
+/// What weights were trained on.
+struct Origin {
+  std::string data;        ///< as load_dataset() takes it
+  std::uint64_t seed = 0;  ///< that drew the validation set from it
+};
+
 /// What a flow throws instead of latents, images or numbers that are not finite. The message names the layer and the
 /// example, counted as the caller counts them.
 class NotFinite : public Error {
@@ -88,6 +94,8 @@ class Flow {
   /// Reads weights written by save(), by training, or by PyTorch under the tutorial's names; the configuration is
   /// taken from the file. Throws Error naming the file.
   static Flow load(const std::string& path, Device device = Device::kCpu);
+  /// What the file said of it; nothing of files of earlier versions and of others, and of new flows.
+  const std::optional<Origin>& origin() const { return origin_; }
   /// Writes the weights and the configuration, atomically.
   void save(const std::string& path) const;
 
@@ -235,6 +243,7 @@ class Flow {
   std::vector<PlacedLayer> layers_;  ///< behind the input
   std::unique_ptr<Base> base_;
   bool data_initialized_ = false;
+  std::optional<Origin> origin_;
   int inference_batch_ = 64;
   std::unique_ptr<Tape> tape_;  ///< for passes that are not repeated
   std::unique_ptr<Scoring> scoring_;

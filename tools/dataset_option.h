@@ -4,7 +4,6 @@
 #include <cxxopts.hpp>
 #include <string>
 
-#include "models/files/weights.h"
 #include "models/training/evaluation.h"
 
 namespace flowsmith {
@@ -18,7 +17,7 @@ struct DatasetChoice {
 /// set is that of the training run. Says, too, if --data is something else. Weights that do not say it have the model's
 /// own.
 inline DatasetChoice dataset_of(const cxxopts::ParseResult& options, const std::string& weights, const Flow& flow) {
-  const std::optional<Origin> origin = origin_of(read_safetensors(weights));
+  const std::optional<Origin>& origin = flow.origin();
   DatasetChoice choice{flow.config().training().data, options["seed"].as<std::uint64_t>()};
   if (origin && options.count("seed") == 0) choice.seed = origin->seed;
   if (options.count("data") > 0) {

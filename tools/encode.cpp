@@ -59,6 +59,7 @@ void compare(Flow& flow, const Latents& latents, const Batch& piece, Differences
 
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
+  scale_from(options);  // with its complaints
   require_alone(options, "images", {"split", "data", "limit", "offset"});
   const std::string weights = weights_from(options), out = output_named(options["out"].as<std::string>());
   const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
@@ -66,7 +67,7 @@ int encode(const cxxopts::ParseResult& options) {
   require_kind({"--out", out}, ".safetensors");
   Flow flow = Flow::load(weights, device_from(options));
   const auto examples_of_files = [&] {
-    ExampleFiles files(images, flow);
+    ExampleFiles files(images, flow, scale_from(options));
     return files.next(files.count());
   };
   const ExamplePiece examples = images.empty() ? examples_of_dataset(options, weights, flow) : examples_of_files();
@@ -116,6 +117,7 @@ int main(int argc, char** argv) {
   options.add_options()
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
+      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
       ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>())

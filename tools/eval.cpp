@@ -35,9 +35,8 @@ std::optional<double> timed(Flow& flow, Measure&& measure) {
   return measure(flow, kTimedBatch, kTimingRepeats);
 }
 
-Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, Device device, const Dataset& dataset,
+Row evaluate_file(const std::string& path, Flow flow, const cxxopts::ParseResult& options, const Dataset& dataset,
                   std::uint64_t split_seed, const std::string& images) {
-  Flow flow = Flow::load(path, device);
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
   ExamplePiece brought;
   ExampleSet set;
@@ -45,7 +44,7 @@ Row evaluate_file(const std::string& path, const cxxopts::ParseResult& options, 
     require_fitting(flow, dataset);
     set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), split_seed);
   } else {
-    ExampleFiles files(images, flow);
+    ExampleFiles files(images, flow, scale_from(options));
     brought = files.next(files.count());
     set = {&brought.pixels, brought.index, &brought.values};
   }
@@ -143,6 +142,7 @@ int eval(const cxxopts::ParseResult& options) {
   parse_subset(split);
   const Device device = device_from(options);
   const std::string json = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
+  scale_from(options);  // with its complaints
   require_alone(options, "images", {"split", "data", "noise"});
   const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
   std::vector<NamedFile> inputs{{"--images", images}};
@@ -150,11 +150,13 @@ int eval(const cxxopts::ParseResult& options) {
   require_outputs(inputs, {{"--json", json}});
   require_kind({"--json", json}, ".json");
   // Bad files show before the long part; the first weights say what data there should be.
+  std::vector<Flow> flows;
   std::optional<Dataset> dataset;
   DatasetChoice choice;
   std::string unit;
   for (const std::string& path : weights) {
-    const Flow flow = Flow::load(path, device);
+    flows.push_back(Flow::load(path, device));
+    const Flow& flow = flows.back();
     unit = unit.empty() ? flow.unit() : unit;
     if (!images.empty()) continue;
     if (!dataset) {
@@ -170,8 +172,9 @@ int eval(const cxxopts::ParseResult& options) {
   if (!images.empty() && weights.size() > 1 && images == "/dev/stdin") {
     throw Error("--images - can be read only once: give one --weights, or a file");
   }
-  for (const std::string& path : weights) {
-    rows.push_back(evaluate_file(path, options, device, dataset.value_or(Dataset{}), choice.seed, images));
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    rows.push_back(
+        evaluate_file(weights[i], std::move(flows[i]), options, dataset.value_or(Dataset{}), choice.seed, images));
   }
   const std::string what = images.empty() ? split : images;
   print_table(rows, what, samples, unit);
@@ -195,6 +198,7 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>())
       ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
+      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train", cxxopts::value<std::string>()->default_value("test"))
       ("limit", "Score at most this many examples; -1: all", cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples first", cxxopts::value<std::int64_t>()->default_value("0"))

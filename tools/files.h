@@ -16,9 +16,20 @@
 namespace flowsmith {
 
 inline constexpr char kExampleFilesHelp[] =
-    "A PNG file, a folder of them, an IDX file, or an array (.npy): uint8, N x height x width (x 3 in colour), or "
-    "float, "
-    "N x D; - is an array from stdin";
+    "A PNG file, a folder of them, an IDX file, or an array (.npy): N x height x width (x 3 in colour), or numbers N x "
+    "D; - is "
+    "an array from stdin";
+inline constexpr char kScaleHelp[] =
+    "Of an array of images that are not uint8: the number that is white, 1 or 255 (default: none)";
+
+/// The value of --scale, 0 without one.
+inline double scale_from(const cxxopts::ParseResult& options) {
+  if (options.count("scale") == 0) return 0;
+  const int scale = options["scale"].as<int>();
+  if (scale != 1 && scale != 255) throw Error("--scale must be 1 or 255, the number that is white");
+  if (options.count("images") == 0) throw Error("--scale is for an array: name it with --images");
+  return scale;
+}
 
 /// A file to read.
 inline std::string input_named(const std::string& name) { return name == "-" ? "/dev/stdin" : name; }

@@ -21,7 +21,7 @@ class Source {
   Source(const cxxopts::ParseResult& options, const std::string& weights, const Flow& flow, const std::string& images)
       : flow_(flow) {
     if (!images.empty()) {
-      files_.emplace(images, flow);
+      files_.emplace(images, flow, scale_from(options));
       return;
     }
     const Subset subset = parse_subset(options["split"].as<std::string>());
@@ -84,6 +84,7 @@ std::string csv_field(const std::string& text) {
 }
 
 int score(const cxxopts::ParseResult& options) {
+  scale_from(options);  // with its complaints
   require_alone(options, "images", {"split", "data", "limit", "offset"});
   const int samples = options["importance-samples"].as<int>();
   if (samples < 1) throw Error("--importance-samples must be 1 or more");
@@ -146,6 +147,7 @@ int main(int argc, char** argv) {
   options.add_options()
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
+      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
       ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>())

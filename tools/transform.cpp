@@ -23,9 +23,8 @@ Array read_array(const std::string& path) {
   const NamedTensor tensor = read_npy(path);
   const std::size_t rank = tensor.shape.size();
   const bool right_rank = rank == 2 || rank == 4;
-  if (!right_rank || (tensor.dtype != "F32" && tensor.dtype != "F64")) {
-    throw Error(path + ": holds " + tensor.dtype + " " + shape_text(tensor.shape) +
-                ", expected float32 or float64 numbers N x D or N x H x W x C");
+  if (!right_rank) {
+    throw Error(path + ": has the shape " + shape_text(tensor.shape) + ", expected numbers N x D or N x H x W x C");
   }
   for (const std::int64_t side : tensor.shape) {
     if (side < 1 || side > (1 << 24)) throw Error(path + ": has a side of " + std::to_string(side));
@@ -36,13 +35,7 @@ Array read_array(const std::string& path) {
   } else {
     array.example = {1, int(tensor.shape[1]), int(tensor.shape[2]), int(tensor.shape[3])};
   }
-  if (tensor.dtype == "F32") {
-    const std::span<const float> values = tensor.as<float>();
-    array.values.assign(values.begin(), values.end());
-  } else {
-    const std::span<const double> values = tensor.as<double>();
-    array.values.assign(values.begin(), values.end());
-  }
+  array.values = numbers_of(tensor.dtype, tensor.data);
   const std::size_t row = array.example.size();
   for (std::size_t i = 0; i < array.values.size(); ++i) {
     if (std::isfinite(array.values[i])) continue;

@@ -13,7 +13,7 @@ namespace flowsmith {
 namespace {
 
 bool begins_with(const std::string& path, std::string_view bytes) {
-  if (path == "/dev/stdin" || path.starts_with("/dev/fd/")) return false;  // what is read there is gone
+  if (is_descriptor(path)) return false;  // what is read there is gone
   InputFile file(path);
   std::string start(bytes.size(), '\0');
   return file.read(std::as_writable_bytes(std::span(start))) == bytes.size() && start == bytes;
@@ -25,24 +25,24 @@ bool looks_like_idx(const std::string& path) {
 
 }  // namespace
 
-ExampleFiles::ExampleFiles(const std::string& path, const Flow& flow) : path_(path), shape_(flow.data_shape(1)) {
+ExampleFiles::ExampleFiles(const std::string& path, const Flow& flow, double scale)
+    : path_(path), shape_(flow.data_shape(1)), images_(flow.takes_images()), scale_(scale) {
   std::error_code ignored;
-  const bool images = flow.takes_images();
-  if (images && std::filesystem::is_directory(path, ignored)) {
+  if (images_ && std::filesystem::is_directory(path, ignored)) {
     files_ = png_files(path);
     if (files_.empty()) throw Error(path + ": there is no .png file in this folder");
     count_ = files_.size();
-  } else if (images && begins_with(path, "\x89PNG")) {
+  } else if (images_ && begins_with(path, "\x89PNG")) {
     files_ = {path};
     count_ = 1;
-  } else if (images && looks_like_idx(path)) {
+  } else if (images_ && looks_like_idx(path)) {
     IdxImages idx = read_idx_images(path);
     if (idx.rows != shape_.h || idx.cols != shape_.w || shape_.c != 1) fail_size(path, idx.rows, idx.cols, 1);
     count_ = std::size_t(idx.count);
     pixels_ = std::move(idx.pixels);
   } else {
     array_.emplace(path);
-    require_array(images);
+    require_array();
     count_ = std::size_t(array_->shape()[0]);
   }
 }
@@ -55,7 +55,7 @@ void ExampleFiles::fail_size(const std::string& path, int rows, int cols, int ch
               text(shape_.h, shape_.w, shape_.c) + ": give images of that size, or other weights");
 }
 
-void ExampleFiles::require_array(bool images) const {
+void ExampleFiles::require_array() const {
   const std::vector<std::int64_t>& found = array_->shape();
   const std::int64_t n = found.empty() ? 0 : found[0];
   const auto is = [&](const std::vector<std::int64_t>& shape) { return found == shape; };
@@ -63,10 +63,13 @@ void ExampleFiles::require_array(bool images) const {
   const bool row = shape_.h == 1 && shape_.w == 1 && is({n, shape_.c});
   const bool fits = n > 0 && n < (1 << 30) && (grey || row || is({n, shape_.h, shape_.w, shape_.c}));
   const std::string& dtype = array_->dtype();
-  if (fits && (images ? dtype == "U8" : dtype == "F32" || dtype == "F64")) return;
+  if (fits && images_ && dtype != "U8" && scale_ == 0) {
+    throw Error(path_ + ": holds " + dtype + " and not bytes: say which number is white, 1 or 255");
+  }
+  if (fits) return;
   const bool map = shape_.h * shape_.w > 1;
   throw Error(path_ + ": holds " + dtype + " " + shape_text(found) + ", expected " +
-              (images ? "uint8 images N x " : "float numbers N x ") +
+              (images_ ? "images N x " : "numbers N x ") +
               (map ? std::to_string(shape_.h) + " x " + std::to_string(shape_.w) : std::to_string(shape_.c)) +
               (map && shape_.c > 1 ? " x " + std::to_string(shape_.c) : ""));
 }
@@ -79,10 +82,26 @@ void ExampleFiles::add_png(ExamplePiece& piece, const std::string& file) const {
   piece.files.push_back(file);
 }
 
-template <class T>
-void ExampleFiles::read_array(std::vector<T>& to, std::size_t n) {
-  to.resize(n * shape_.size());
-  array_->read(std::as_writable_bytes(std::span(to)));
+std::vector<double> ExampleFiles::read_numbers(std::size_t n) {
+  std::vector<std::byte> bytes(n * shape_.size() * dtype_size(array_->dtype()));
+  array_->read(bytes);
+  return numbers_of(array_->dtype(), bytes);
+}
+
+std::vector<std::uint8_t> ExampleFiles::pixels_of(const std::vector<double>& numbers) const {
+  const double white = scale_ == 0 ? 255 : scale_;
+  std::vector<std::uint8_t> pixels(numbers.size());
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const double value = numbers[i];
+    if (!(value >= 0 && value <= white)) {
+      char text[96];
+      std::snprintf(text, sizeof text, "%g, not a value from 0 to %g: say which number is white, 1 or 255", value,
+                    white);
+      throw Error(path_ + ": image " + std::to_string(done_ + i / shape_.size()) + " has a pixel of " + text);
+    }
+    pixels[i] = std::uint8_t(std::lround(value * (255 / white)));
+  }
+  return pixels;
 }
 
 ExamplePiece ExampleFiles::next(std::size_t n) {
@@ -94,14 +113,10 @@ ExamplePiece ExampleFiles::next(std::size_t n) {
   } else if (!array_) {
     const auto begin = pixels_.begin() + std::ptrdiff_t(done_ * shape_.size());
     piece.pixels.assign(begin, begin + std::ptrdiff_t(n * shape_.size()));
-  } else if (array_->dtype() == "U8") {
-    read_array(piece.pixels, n);
-  } else if (array_->dtype() == "F64") {
-    read_array(piece.values, n);
+  } else if (images_) {
+    piece.pixels = pixels_of(read_numbers(n));
   } else {
-    std::vector<float> values;
-    read_array(values, n);
-    piece.values.assign(values.begin(), values.end());
+    piece.values = read_numbers(n);
   }
   for (std::size_t i = 0; i < piece.values.size(); ++i) {
     if (std::isfinite(piece.values[i])) continue;

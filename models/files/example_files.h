@@ -24,12 +24,13 @@ struct ExamplePiece {
 };
 
 /// Reads piece by piece: any number of examples takes the memory of one piece (those of an IDX file that of its
-/// pixels). An array holds uint8, N x H x W (x 3 in colour) or N x 1 x H x W, for a flow of images, and float32 or
-/// float64, N x D, for one of numbers. Colour and grey PNG images become what the flow takes.
+/// pixels). An array is N x H x W (x 3 in colour) or N x 1 x H x W for a flow of images, and N x D for one of numbers.
+/// Colour and grey PNG images become what the flow takes.
 class ExampleFiles {
  public:
-  /// Throws Error naming the file if it does not hold what the flow takes.
-  ExampleFiles(const std::string& path, const Flow& flow);
+  /// `scale`: of an array of images, the number that is white, 1 or 255; 0: it must hold uint8. Throws Error naming the
+  /// file if it does not hold what the flow takes.
+  ExampleFiles(const std::string& path, const Flow& flow, double scale = 0);
 
   std::size_t count() const { return count_; }
   bool has_files() const { return !files_.empty(); }
@@ -39,13 +40,15 @@ class ExampleFiles {
 
  private:
   [[noreturn]] void fail_size(const std::string& path, int rows, int cols, int channels) const;
-  void require_array(bool images) const;
-  template <class T>
-  void read_array(std::vector<T>& to, std::size_t n);
+  void require_array() const;
+  std::vector<double> read_numbers(std::size_t n);
+  std::vector<std::uint8_t> pixels_of(const std::vector<double>& numbers) const;
   void add_png(ExamplePiece& piece, const std::string& file) const;
 
   std::string path_;
   MapShape shape_;  ///< n = 1
+  bool images_;
+  double scale_;
   std::vector<std::string> files_;
   std::vector<std::uint8_t> pixels_;
   std::optional<NpyFile> array_;

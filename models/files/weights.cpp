@@ -43,28 +43,34 @@ void require_mask(const NamedMask& info, const NamedTensor& tensor, const std::s
   const bool checkerboard = info.mask.kind == MaskKind::kCheckerboard;
   const std::vector<std::int64_t> shape =
       checkerboard ? std::vector<std::int64_t>{1, 1, s.h, s.w} : std::vector<std::int64_t>{1, s.c, 1, 1};
-  bool right = tensor.shape == shape && tensor.dtype == "F32";
+  bool right = tensor.shape == shape;
   if (right) {
-    const std::span<const float> values = tensor.as<float>();
+    const std::vector<double> values = numbers_of(tensor.dtype, tensor.data);
     for (std::size_t e = 0; e < values.size(); ++e) {
       const bool one = checkerboard ? mask_value(info.mask, int(e / s.w), int(e % s.w), 0, s)
                                     : mask_value(info.mask, 0, 0, int(e), s);
-      right = right && values[e] == (one ? 1.0f : 0.0f);
+      right = right && values[e] == (one ? 1.0 : 0.0);
     }
   }
   if (!right)
     throw Error(path + ": tensor " + tensor.name + " is not the mask of this model: the weights belong to another one");
 }
 
-const NamedTensor& required_tensor(const SafetensorsFile& file, const std::string& name, const std::string& dtype,
-                                   const std::vector<std::int64_t>& shape, const std::string& path) {
+/// The numbers of a tensor in one of `dtypes`, the first of which is what we write.
+std::vector<double> required_numbers(const SafetensorsFile& file, const std::string& name,
+                                     std::initializer_list<std::string_view> dtypes,
+                                     const std::vector<std::int64_t>& shape, const std::string& path) {
   const NamedTensor* const tensor = file.find(name);
   if (tensor == nullptr) throw Error(path + ": tensor " + name + " is missing: give the weights of the right model");
-  if (tensor->dtype != dtype || tensor->shape != shape) {
+  if (std::find(dtypes.begin(), dtypes.end(), tensor->dtype) == dtypes.end() || tensor->shape != shape) {
     throw Error(path + ": tensor " + name + " is " + tensor->dtype + " " + shape_text(tensor->shape) + ", expected " +
-                dtype + " " + shape_text(shape) + ": give the weights of the right model");
+                std::string(*dtypes.begin()) + " " + shape_text(shape) + ": give the weights of the right model");
   }
-  return *tensor;
+  const std::vector<double> numbers = numbers_of(tensor->dtype, tensor->data);
+  if (!std::all_of(numbers.begin(), numbers.end(), [](double value) { return std::isfinite(value); })) {
+    throw Error(path + ": tensor " + name + " has values that are not finite: use an earlier checkpoint");
+  }
+  return numbers;
 }
 
 }  // namespace
@@ -109,10 +115,11 @@ void import_parameters(const Parameters& parameters, const Tensor& span, const S
                        const std::string& path, const std::string& prefix) {
   for (int i = 0; i < parameters.count(); ++i) {
     const std::string name = prefix + parameters[i].name;
-    const std::span<const float> values =
-        required_tensor(file, name, "F32", parameters[i].file_shape, path).as<float>();
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
-      throw Error(path + ": tensor " + name + " has values that are not finite: use an earlier checkpoint");
+    const std::vector<double> numbers =
+        required_numbers(file, name, {"F32", "F64", "F16", "BF16"}, parameters[i].file_shape, path);
+    const std::vector<float> values(numbers.begin(), numbers.end());
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+      throw Error(path + ": tensor " + name + " has values beyond those of a float: use an earlier checkpoint");
     }
     parameters.from_file_order(span, i, values.data());
   }
@@ -130,12 +137,7 @@ std::vector<NamedTensor> export_states(const Parameters& parameters) {
 void import_states(Parameters& parameters, const SafetensorsFile& file, const std::string& path) {
   for (int i = 0; i < parameters.state_count(); ++i) {
     const State& state = parameters.state(i);
-    const std::span<const double> values =
-        required_tensor(file, state.name, "F64", state.file_shape, path).as<double>();
-    if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
-      throw Error(path + ": tensor " + state.name + " has values that are not finite: use an earlier checkpoint");
-    }
-    parameters.set_state(i, {values.begin(), values.end()});
+    parameters.set_state(i, required_numbers(file, state.name, {"F64"}, state.file_shape, path));
   }
 }
 
@@ -192,6 +194,7 @@ Flow Flow::load(const std::string& path, Device device) {
   const SafetensorsFile file = read_safetensors(path);
   Flow flow = flow_for(file, path, device);
   load_weights(flow, file, path);
+  flow.origin_ = origin_of(file);
   return flow;
 }
 

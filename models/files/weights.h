@@ -3,8 +3,6 @@
 // do), and then they must be right.
 #pragma once
 
-#include <optional>
-
 #include "models/flow.h"
 
 namespace flowsmith {
@@ -27,13 +25,8 @@ Flow flow_for(const FlowConfig& config, const SafetensorsFile& file, const std::
 /// The same with the configuration of the file.
 Flow flow_for(const SafetensorsFile& file, const std::string& path, Device device = Device::kCpu);
 
-/// What the weights of a file were trained on, in its metadata `data` and `seed`, beside the `version` of the program.
-struct Origin {
-  std::string data;        ///< as load_dataset() takes it
-  std::uint64_t seed = 0;  ///< that drew the validation set from it
-};
+/// Writes the origin into the metadata `data` and `seed`, beside the `version` of the program.
 void set_origin(SafetensorsFile& file, const Origin& origin);
-/// Nothing for files of earlier versions and of others.
 std::optional<Origin> origin_of(const SafetensorsFile& file);
 
 /// Metadata that config_of() reads.
@@ -46,8 +39,8 @@ SafetensorsFile weights_file(const Flow& flow);
 std::vector<NamedTensor> export_parameters(const Parameters& parameters, const Tensor& span,
                                            const std::string& prefix = "");
 
-/// The inverse: fills `span` from the tensors named prefix + name. Throws Error naming `path` and the tensor if one
-/// is missing or has another type or shape.
+/// The inverse: fills `span` from the tensors named prefix + name, of type F32, or F64, F16 or BF16, which are
+/// converted. Throws Error naming `path` and the tensor if one is missing or has another type or shape.
 void import_parameters(const Parameters& parameters, const Tensor& span, const SafetensorsFile& file,
                        const std::string& path, const std::string& prefix = "");
 

@@ -126,8 +126,39 @@ TEST_CASE("safetensors with a header over 100 MB are refused before it is read",
   CHECK_THAT(error_of([&] { read_safetensors(dir.file("a")); }), Contains("header of 100000001 bytes"));
 }
 
+TEST_CASE("files of other kinds are called what they are, with what reads them", "[safetensors]") {
+  const std::pair<std::string, std::string> kinds[] = {
+      {"<!DOCTYPE html>\n<html><body>404</body></html>", "an HTML page"},
+      {"\n <HTML><head></head></HTML>", "an HTML page"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"},
+      {"PK\x03\x04 and so on", "a zip file; flow import reads"},
+      {"\x80\x04\x95 and so on", "a pickle; flow import reads"},
+      {"\x93NUMPY\x01 and so on", "an array of NumPy"},
+      {"\x89PNG\r\n and so on", "a PNG picture"},
+      {"\x1f\x8b\x08 and so on", "gunzip"}};
+  for (const auto& [bytes, what] : kinds) {
+    INFO(what);
+    TempDir dir;
+    dir.write("w.safetensors", bytes);
+    CHECK_THAT(error_of([&] { read_safetensors(dir.file("w.safetensors")); }),
+               Contains("w.safetensors") && Contains("no safetensors file but ") && Contains(what));
+  }
+}
+
+TEST_CASE("headers of any length are read, also those that begin like a pickle", "[safetensors]") {
+  for (const int around : {640, 8192, 65536, 100'000}) {  // 640 is 80 02 in little-endian bytes, as a pickle begins
+    for (const int size : {around - 1, around, around + 1}) {
+      TempDir dir;
+      std::string header = R"({"t":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})";
+      header.resize(std::size_t(size), ' ');
+      dir.write("a", file_bytes(header, "AB"));
+      CHECK(read_safetensors(dir.file("a")).find("t")->as<std::uint8_t>()[1] == 'B');
+    }
+  }
+}
+
 TEST_CASE("safetensors with bad entries are refused by name", "[safetensors]") {
-  CHECK_THAT(complaint_with("\"F32\"", "\"F16\""), Contains("'t'") && Contains("'F16'"));
+  CHECK_THAT(complaint_with("\"F32\"", "\"F8_E4M3\""), Contains("'t'") && Contains("'F8_E4M3'"));
   CHECK_THAT(complaint_with("\"F32\"", "4"), Contains("'t'") && Contains("a number in its dtype"));
   CHECK_THAT(complaint_with("\"F32\"", "null"), Contains("'t'") && Contains("null"));
   CHECK_THAT(complaint_with("\"F32\"", "\"F64\""), Contains("'t'") && Contains("16 bytes") && Contains("F64 (2, 2)"));
@@ -197,7 +228,7 @@ TEST_CASE("safetensors that could not be read back are not written", "[safetenso
   const NamedTensor t = tensor_of<float>("t", {2}, {1, 2});
   CHECK_THAT(writing({{}, {t, t}}), Contains("'t'") && Contains("taken"));
   CHECK_THAT(writing({{}, {tensor_of<float>("__metadata__", {0}, {})}}), Contains("'__metadata__'"));
-  CHECK_THAT(writing({{}, {{"t", "F16", {0}, {}}}}), Contains("'F16'"));
+  CHECK_THAT(writing({{}, {{"t", "F8_E4M3", {0}, {}}}}), Contains("'F8_E4M3'"));
   CHECK_THAT(writing({{}, {{"t", "F32", {2}, std::vector<std::byte>(7)}}}), Contains("7 bytes"));
   CHECK_THAT(writing({{}, {{"t", "F32", {-2}, {}}}}), Contains("impossible shape"));
   CHECK_THAT(writing({{}, {{"t\xff", "F32", {0}, {}}}}), Contains("not UTF-8"));

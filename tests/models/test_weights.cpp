@@ -1,5 +1,6 @@
 // Weight files: what is written, what is recognised and what is refused.
 #include <algorithm>
+#include <bit>
 
 #include "models/files/weights.h"
 #include "models/gradient_suite.h"
@@ -299,8 +300,8 @@ TEST_CASE("a file with other tensors than the model's is refused by name", "[wei
   CHECK_THAT(refusal(file, config), Contains("tensor " + weight) && Contains("(64, 1, 64, 1)"));
 
   file = good;
-  tensor_named(file, norm) = NamedTensor::of<double>(norm, {1, 32, 1, 1}, std::vector<double>(32, 1.0));
-  CHECK_THAT(refusal(file, config), Contains("tensor " + norm + " is F64"));
+  tensor_named(file, norm) = NamedTensor::of<std::int32_t>(norm, {1, 32, 1, 1}, std::vector<std::int32_t>(32, 1));
+  CHECK_THAT(refusal(file, config), Contains("tensor " + norm + " is I32"));
 
   const Flow vardeq(tutorial("vardeq", "2024", 8, 12));
   CHECK_THAT(refusal(file_of(vardeq), config), Contains("tensor flows.0.flows.0."));
@@ -424,6 +425,61 @@ TEST_CASE("metadata that claims another model does not load", "[weights]") {
   write_safetensors(dir.file("lie.safetensors"), file);
   CHECK_THAT(error_of([&] { Flow::load(dir.file("lie.safetensors")); }),
              Contains(dir.file("lie.safetensors")) && Contains("tensor flows."));
+}
+
+TEST_CASE("weights of other precisions are converted", "[weights]") {
+  const FlowConfig config = tutorial("simple", "2024", 8, 12);
+  Flow flow(config);
+  randomize(flow, 5);
+  const SafetensorsFile good = weights_file(flow);
+  TempDir dir;
+  const auto parameters_of = [&](const SafetensorsFile& file) {
+    write_safetensors(dir.file("w.safetensors"), file);
+    const Flow loaded = Flow::load(dir.file("w.safetensors"));
+    return download<float>(loaded.device(), loaded.parameters().values());
+  };
+  const std::vector<float> expected = parameters_of(good);
+
+  // Doubles of the same values, the upper halves of floats, and floats cut to halves.
+  SafetensorsFile doubles = good, bfloats = good, halves = good;
+  for (NamedTensor& tensor : doubles.tensors) {
+    if (tensor.dtype != "F32") continue;
+    const std::vector<double> values = numbers_of(tensor.dtype, tensor.data);
+    tensor = NamedTensor::of<double>(tensor.name, tensor.shape, values);
+  }
+  CHECK(parameters_of(doubles) == expected);
+  for (NamedTensor& tensor : bfloats.tensors) {
+    if (tensor.dtype != "F32") continue;
+    std::vector<std::byte> upper;
+    for (std::size_t i = 0; i < tensor.data.size(); i += 4) {
+      upper.insert(upper.end(), tensor.data.begin() + std::ptrdiff_t(i) + 2,
+                   tensor.data.begin() + std::ptrdiff_t(i) + 4);
+    }
+    tensor.dtype = "BF16";
+    tensor.data = upper;
+  }
+  std::vector<float> cut = expected;
+  for (float& value : cut) value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
+  CHECK(parameters_of(bfloats) == cut);
+  for (NamedTensor& tensor : halves.tensors) {
+    if (tensor.dtype != "F32") continue;
+    tensor.dtype = "F16";
+    tensor.data.resize(tensor.data.size() / 2);
+    for (std::size_t i = 0; i < tensor.data.size(); i += 2) {
+      tensor.data[i] = std::byte{0};
+      tensor.data[i + 1] = std::byte{0x38};  // 0.5
+    }
+  }
+  const std::vector<float> half = parameters_of(halves);  // with zeros between the parameters
+  CHECK(std::size_t(std::count(half.begin(), half.end(), 0.5f)) == flow.parameters().element_count());
+  CHECK(std::size_t(std::count(half.begin(), half.end(), 0.0f)) == half.size() - flow.parameters().element_count());
+
+  SafetensorsFile large = doubles;
+  std::vector<double> beyond(numbers_of("F64", large.tensors[0].data));
+  beyond[0] = 1e300;
+  large.tensors[0] = NamedTensor::of<double>(large.tensors[0].name, large.tensors[0].shape, beyond);
+  write_safetensors(dir.file("w.safetensors"), large);
+  CHECK_THAT(error_of([&] { Flow::load(dir.file("w.safetensors")); }), Contains("beyond those of a float"));
 }
 
 }  // namespace

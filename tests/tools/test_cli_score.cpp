@@ -129,6 +129,30 @@ TEST_CASE("eval scores files, one of them without an error, on slow devices too"
   }
 }
 
+TEST_CASE("images may be any numbers, if one says which is white", "[cli]") {
+  const ScorePlace place;
+  const std::vector<std::uint8_t>& pixels = place.dataset.test.images;
+  const std::vector<std::int64_t> shape{70, 8, 4};
+  std::vector<float> unit(pixels.size());
+  std::vector<double> bytes(pixels.begin(), pixels.end());
+  for (std::size_t i = 0; i < pixels.size(); ++i) unit[i] = float(pixels[i]) / 255;
+  write_npy<float>(place.path("unit.npy"), shape, unit);
+  write_npy<double>(place.path("bytes.npy"), shape, bytes);
+  const Arguments one = kWeights + Arguments{"--importance-samples", "1"};
+  const auto scores = [&](const Arguments& more) { return last_column(place.output_of("score", one + more)); };
+  const std::vector<double> expected = scores({"--images", "x.npy"});
+  CHECK(scores({"--images", "unit.npy", "--scale", "1"}) == expected);
+  CHECK(scores({"--images", "bytes.npy", "--scale", "255"}) == expected);
+  CHECK(scores({"--images", "unit.npy", "--scale", "255"}) != expected);  // nearly black, as one said
+  const auto complaint = [&](const Arguments& more) { return place.refusal_of("score", one + more); };
+  CHECK_THAT(complaint({"--images", "unit.npy", "--csv", "s.csv"}), Contains("which number is white, 1 or 255"));
+  CHECK_THAT(complaint({"--images", "bytes.npy", "--scale", "1", "--csv", "s.csv"}),
+             Contains("bytes.npy: image ") && Contains("not a value from 0 to 1"));
+  CHECK_THAT(complaint({"--images", "unit.npy", "--scale", "2", "--csv", "s.csv"}),
+             Contains("--scale must be 1 or 255"));
+  CHECK_THAT(complaint({"--data", "tiny", "--scale", "1", "--csv", "s.csv"}), Contains("--images"));
+}
+
 TEST_CASE("score refuses what the flow does not take", "[cli]") {
   const ScorePlace place;
   const auto complaint = [&](const std::string& images) {
@@ -140,7 +164,7 @@ TEST_CASE("score refuses what the flow does not take", "[cli]") {
   CHECK_THAT(complaint("wide.png"), Contains("wide.png: has images of 4 x 8 and the model takes 8 x 4"));
   const std::vector<std::int64_t> shape{2, 4, 8};
   write_npy<std::uint8_t>(place.path("wide.npy"), shape, std::vector<std::uint8_t>(64));
-  CHECK_THAT(complaint("wide.npy"), Contains("wide.npy: holds U8 (2, 4, 8), expected uint8 images N x 8 x 4"));
+  CHECK_THAT(complaint("wide.npy"), Contains("wide.npy: holds U8 (2, 4, 8), expected images N x 8 x 4"));
   CHECK_THAT(complaint("missing.png"), Contains("missing.png"));
   CHECK_THAT(complaint("w.safetensors"), Contains("w.safetensors"));
   CHECK_THAT(place.refusal_of("score", kWeights + Arguments{"--images", "x.npy", "--split", "val"}),

@@ -1,0 +1,57 @@
+#include "engine/file_kind.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "engine/file.h"
+
+namespace flowsmith {
+namespace {
+
+using namespace std::literals;
+
+struct Kind {
+  std::string_view beginning;
+  std::string_view what;
+};
+
+constexpr Kind kKinds[] = {
+    {"version https://git-lfs"sv, "a Git LFS pointer and not the file itself; fetch it with git lfs pull"sv},
+    {"PK\x03\x04"sv, "a zip file; flow import reads those of PyTorch, and numpy.load those of NumPy (.npz)"sv},
+    {"\x80\x02"sv, "a pickle; flow import reads those of PyTorch"sv},
+    {"\x80\x03"sv, "a pickle; flow import reads those of PyTorch"sv},
+    {"\x80\x04"sv, "a pickle; flow import reads those of PyTorch"sv},
+    {"\x80\x05"sv, "a pickle; flow import reads those of PyTorch"sv},
+    {"\x93NUMPY"sv, "an array of NumPy; flow encode, score and transform read it"sv},
+    {"\x89PNG"sv, "a PNG picture; flow score and eval read it with --images"sv},
+    {"\x1f\x8b"sv, "compressed with gzip; unpack it with gunzip"sv},
+};
+
+/// HTML begins in many ways, behind spaces.
+bool is_html(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n\xef\xbb\xbf"), text.size()));
+  std::string word(text.substr(0, 14));
+  std::transform(word.begin(), word.end(), word.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+  return word.starts_with("<!doctype html") || word.starts_with("<html") || word.starts_with("<?xml");
+}
+
+}  // namespace
+
+std::string known_kind(const std::string& path) try {
+  if (is_descriptor(path)) return "";
+  InputFile file(path);
+  std::array<char, 64> start = {};
+  const std::string_view text(start.data(), file.read(std::as_writable_bytes(std::span(start))));
+  // A safetensors header may be as long as the first bytes of a pickle say.
+  if (text.size() > 8 && text[8] == '{') return "";
+  if (is_html(text)) return "an HTML page, as a failed download leaves behind; download it again";
+  for (const Kind& kind : kKinds) {
+    if (text.starts_with(kind.beginning)) return std::string(kind.what);
+  }
+  return "";
+} catch (const Error&) {
+  return "";
+}
+
+}  // namespace flowsmith

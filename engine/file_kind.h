@@ -1,0 +1,12 @@
+// What a file is that is not what its reader expected.
+#pragma once
+
+#include <string>
+
+namespace flowsmith {
+
+/// "an HTML page, as a failed download leaves behind; download it again" and the like: what the beginning of the file
+/// is known by, and which tool reads it; empty for what is not known, and for files that cannot be read, or not twice.
+std::string known_kind(const std::string& path);
+
+}  // namespace flowsmith
