@@ -35,6 +35,7 @@ Dataset load_source(const DatasetOptions& options) {
   if (options.noise) {
     throw Error("the noise is that of a toy density, and " + in_quotes(options.source) + " is none; leave it out");
   }
+  if (is_idx_file(options.source)) return load_idx_file(options.source);
   return is_table(options.source) ? load_table(options.source) : load_folder(find_dataset(options.source));
 }
 
@@ -134,11 +135,17 @@ std::string find_dataset(const std::string& folder_or_name) {
                     folder_or_name != "..";
   if (bare) {
     if (const auto shipped = find_shipped(folder_or_name); shipped && is_folder(*shipped)) return *shipped;
+    // Where Debian's packages of datasets put them.
+    const std::string installed = "/usr/share/datasets/" + folder_or_name;
+    if (is_folder(installed) && !is_folder(folder_or_name)) return installed;
   }
   if (is_folder(folder_or_name)) return folder_or_name;
   std::error_code ignored;
   if (fs::exists(folder_or_name, ignored)) {
     throw Error("dataset " + in_quotes(folder_or_name) + " is a file" + kWhatToGive);
+  }
+  if (folder_or_name == "fashion-mnist") {
+    throw Error("no dataset 'fashion-mnist': there is no such folder; apt-get install dataset-fashion-mnist brings it");
   }
   throw Error("no dataset " + in_quotes(folder_or_name) + ": there is no such folder" +
               (bare ? ", nor one below a folder 'data' here or beside the program" : "") + kWhatToGive);
@@ -147,7 +154,7 @@ std::string find_dataset(const std::string& folder_or_name) {
 std::string lasting_source(const std::string& source) {
   if (find_toy(source)) return source;
   const bool bare = source.find('/') == std::string::npos;
-  if (bare && !is_table(source) && find_shipped(source)) return source;
+  if (bare && !is_table(source) && (find_shipped(source) || !fs::exists(source))) return source;
   std::error_code error;
   const fs::path whole = fs::absolute(source, error);
   return error ? source : whole.lexically_normal().string();

@@ -40,6 +40,7 @@ struct Dataset {
   /// Per column of numbers, over the training subset, if they were asked for. The values themselves stay as they are.
   std::vector<double> mean;
   std::vector<double> deviation;
+  std::string note;  ///< what people should know of it, or nothing
 
   std::size_t example_size() const { return std::size_t(rows) * std::size_t(cols) * std::size_t(channels); }
 };
@@ -95,7 +96,8 @@ std::string checksum(const Dataset& dataset);
 
 /// The folder of a dataset given as a path or as a bare name. A name without a slash, such as "mnist", means data/NAME,
 /// looked for below the current folder, then below each folder from the program's own upwards; failing that, the folder
-/// NAME itself. Throws Error if there is no such folder.
+/// NAME itself, and then what a Debian package installed under that name (dataset-fashion-mnist). Throws Error if there
+/// is no such folder.
 std::string find_dataset(const std::string& folder_or_name);
 
 }  // namespace flowsmith

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "engine/file.h"
+#include "engine/file_kind.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
@@ -106,22 +107,42 @@ std::uint32_t read_word(ByteStream& stream) {
   return std::uint32_t{b[0]} << 24 | std::uint32_t{b[1]} << 16 | std::uint32_t{b[2]} << 8 | b[3];
 }
 
-// Magic numbers: two zero bytes, 0x08 for unsigned bytes, the number of dimensions.
-void check_magic(ByteStream& stream, const std::string& path, std::uint32_t expected, const std::string& kind) {
-  const std::uint32_t magic = read_word(stream);
-  if (magic == expected) return;
-  const bool other_kind = (magic & ~3u) == 0x00000800u && magic != 0x00000800u;
+// A magic number: two zero bytes, the type of the elements, the number of dimensions.
+struct Magic {
+  std::uint8_t type = 0;
+  int dimensions = 0;
+};
+
+constexpr std::uint8_t kBytes = 0x08, kSignedBytes = 0x09, kShorts = 0x0b, kInts = 0x0c, kFloats = 0x0d,
+                       kDoubles = 0x0e;
+
+std::size_t element_size(std::uint8_t type) {
+  if (type == kBytes || type == kSignedBytes) return 1;
+  if (type == kShorts) return 2;
+  return type == kInts || type == kFloats ? 4 : type == kDoubles ? 8 : 0;
+}
+
+// Throws unless it is one of IDX with so many dimensions, or one less or more where `most` says so.
+Magic read_magic(ByteStream& stream, const std::string& path, int least, int most, const std::string& kind) {
+  const std::uint32_t word = read_word(stream);
+  const Magic magic{std::uint8_t(word >> 8), int(word & 0xff)};
+  const bool is_idx = word >> 16 == 0 && element_size(magic.type) > 0;
+  if (is_idx && magic.dimensions >= least && magic.dimensions <= most) return magic;
+  const std::string other = known_kind(path);
+  const bool gzip = other.find("gzip") != std::string::npos;  // then what is packed is no IDX file
   throw Error("cannot read " + in_quotes(path) + ": it is not an IDX file of " + kind +
-              (other_kind ? ", but of " + std::to_string(magic & 3u) + " dimension(s)" : "") +
-              "; give the file whose name ends in " + kind + "-idx" + std::to_string(expected & 3u) +
+              (is_idx                    ? ", but of " + std::to_string(magic.dimensions) + " dimension(s)"
+               : !other.empty() && !gzip ? " but " + other
+                                         : "") +
+              "; give the file whose name ends in " + kind + "-idx" + std::to_string(least) +
               "-ubyte, as it is or with .gz");
 }
 
 // The sizes of the dimensions, whose product is within kMaxBytes and within what the file can hold.
-std::vector<int> read_sizes(ByteStream& stream, const std::string& path, int dimensions) {
+std::vector<int> read_sizes(ByteStream& stream, const std::string& path, Magic magic) {
   std::vector<int> sizes;
-  std::uint64_t total = 1;
-  for (int i = 0; i < dimensions; ++i) {
+  std::uint64_t total = element_size(magic.type);
+  for (int i = 0; i < magic.dimensions; ++i) {
     const std::uint32_t size = read_word(stream);
     if (size == 0) fail(path, "it holds nothing: one of its sizes is 0");
     if (size > INT_MAX || total * size > kMaxBytes) fail(path, "its header announces more than 4 GiB");
@@ -132,24 +153,60 @@ std::vector<int> read_sizes(ByteStream& stream, const std::string& path, int dim
   return sizes;
 }
 
+// `count` whole numbers of 0 to 255.
+std::vector<std::uint8_t> read_bytes(ByteStream& stream, const std::string& path, std::uint8_t type,
+                                     std::size_t count) {
+  std::vector<std::uint8_t> bytes(count);
+  if (type == kBytes) {
+    stream.read(bytes);
+    return bytes;
+  }
+  const std::size_t size = element_size(type);
+  if (type == kFloats || type == kDoubles) {
+    throw Error("cannot read " + in_quotes(path) + ": its elements are floating-point numbers; convert them to bytes");
+  }
+  std::array<std::uint8_t, 4> element = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::span<std::uint8_t> part = std::span(element).first(size);
+    stream.read(part);
+    // Big-endian: whatever stands before the last byte has to be 0, and a signed byte positive.
+    const bool fits = std::all_of(part.begin(), part.end() - 1, [](std::uint8_t byte) { return byte == 0; });
+    if (!fits || (type == kSignedBytes && part.back() > 127)) {
+      throw Error("cannot read " + in_quotes(path) + ": element " + std::to_string(i) +
+                  " is no whole number of 0 to 255; convert the file to bytes");
+    }
+    bytes[i] = part.back();
+  }
+  return bytes;
+}
+
 }  // namespace
 
 IdxImages read_idx_images(const std::string& path) {
   ByteStream stream(path);
-  check_magic(stream, path, 0x00000803, "images");
-  const std::vector<int> sizes = read_sizes(stream, path, 3);
-  IdxImages images{sizes[0], sizes[1], sizes[2], {}};
-  images.pixels.resize(std::size_t(sizes[0]) * std::size_t(sizes[1]) * std::size_t(sizes[2]));
-  stream.read(images.pixels);
+  const Magic magic = read_magic(stream, path, 3, 3, "images");
+  const std::vector<int> sizes = read_sizes(stream, path, magic);
+  const std::size_t count = std::size_t(sizes[0]) * std::size_t(sizes[1]) * std::size_t(sizes[2]);
+  IdxImages images{sizes[0], sizes[1], sizes[2], read_bytes(stream, path, magic.type, count)};
   stream.finish();
   return images;
 }
 
 std::vector<std::uint8_t> read_idx_labels(const std::string& path) {
   ByteStream stream(path);
-  check_magic(stream, path, 0x00000801, "labels");
-  std::vector<std::uint8_t> labels(static_cast<std::size_t>(read_sizes(stream, path, 1)[0]));
-  stream.read(labels);
+  const Magic magic = read_magic(stream, path, 1, 2, "labels");
+  const std::vector<int> sizes = read_sizes(stream, path, magic);
+  if (magic.dimensions == 1) {
+    std::vector<std::uint8_t> labels = read_bytes(stream, path, magic.type, std::size_t(sizes[0]));
+    stream.finish();
+    return labels;
+  }
+  std::vector<std::uint8_t> labels(static_cast<std::size_t>(sizes[0]));
+  std::vector<std::uint8_t> others((std::size_t(sizes[1]) - 1) * element_size(magic.type));
+  for (std::uint8_t& label : labels) {
+    label = read_bytes(stream, path, magic.type, 1)[0];
+    stream.read(others);
+  }
   stream.finish();
   return labels;
 }

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <utility>
 
 #include "data/idx.h"
@@ -12,22 +14,82 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kImages = "-images-idx3-ubyte";
-constexpr const char* kLabels = "-labels-idx1-ubyte";
+constexpr const char* kLabels[] = {"-labels-idx1-ubyte", "-labels-idx2-int"};
 
-// The file as it is or with .gz, or nothing.
-std::optional<std::string> look_for(const std::string& folder, const std::string& name) {
-  std::error_code ignored;
-  for (const char* ending : {"", ".gz"}) {
-    const fs::path path = fs::path(folder) / (name + ending);
-    if (fs::exists(path, ignored)) return path.string();
+// What stands before -images-idx3-ubyte: "train", "t10k", "emnist-letters-train".
+struct ImageFile {
+  std::string path, prefix;
+};
+
+// The name as MNIST's authors write it: with dashes for dots, and without .gz.
+std::string plain_name(std::string name) {
+  if (name.ends_with(".gz")) name.resize(name.size() - 3);
+  std::replace(name.begin(), name.end(), '.', '-');
+  return name;
+}
+
+std::vector<std::string> files_of(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Files of images whose prefix ends in one of these words, all of it or behind a dash.
+std::vector<ImageFile> image_files(const std::string& folder, std::initializer_list<std::string_view> words) {
+  std::vector<ImageFile> found;
+  for (const std::string& name : files_of(folder)) {
+    const std::string plain = plain_name(name);
+    if (!plain.ends_with(kImages)) continue;
+    const std::string prefix = plain.substr(0, plain.size() - std::string_view(kImages).size());
+    const bool fits = std::any_of(words.begin(), words.end(), [&](std::string_view word) {
+      return prefix == word || prefix.ends_with("-" + std::string(word));
+    });
+    const bool twice = !found.empty() && found.back().prefix == prefix;  // plain and packed
+    if (fits && !twice) found.push_back({(fs::path(folder) / name).string(), prefix});
+  }
+  return found;
+}
+
+ImageFile image_file(const std::string& folder, std::initializer_list<std::string_view> words) {
+  const std::vector<ImageFile> found = image_files(folder, words);
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    const std::string name = std::string(*words.begin()) + kImages;
+    throw Error("dataset " + in_quotes(folder) + " has no file " + name + " or " + name +
+                ".gz; put the IDX files of the dataset there, or the files of CIFAR-10, or PNG images");
+  }
+  throw Error("dataset " + in_quotes(folder) + " has several sets of images, " + found[0].prefix + " and " +
+              found[1].prefix + "; put each into a folder of its own");
+}
+
+// The labels of these images, if there are any.
+std::optional<std::string> label_file(const std::string& folder, const std::string& prefix) {
+  for (const std::string& name : files_of(folder)) {
+    for (const char* const ending : kLabels) {
+      if (plain_name(name) == prefix + ending) return (fs::path(folder) / name).string();
+    }
   }
   return std::nullopt;
 }
 
-std::string find_file(const std::string& folder, const std::string& name) {
-  if (const auto path = look_for(folder, name)) return *path;
-  throw Error("dataset " + in_quotes(folder) + " has no file " + name + " or " + name +
-              ".gz; put the four IDX files of the dataset there, or the files of CIFAR-10, or PNG images");
+// EMNIST's images are stored column by column.
+bool is_transposed(const std::string& prefix) { return prefix.starts_with("emnist"); }
+
+void transpose(IdxImages& images) {
+  const std::size_t rows = std::size_t(images.cols), cols = std::size_t(images.rows);
+  std::vector<std::uint8_t> turned(images.pixels.size());
+  for (std::size_t i = 0; i < std::size_t(images.count); ++i) {
+    const std::uint8_t* const from = images.pixels.data() + i * rows * cols;
+    std::uint8_t* const to = turned.data() + i * rows * cols;
+    for (std::size_t y = 0; y < rows; ++y) {
+      for (std::size_t x = 0; x < cols; ++x) to[y * cols + x] = from[x * rows + y];
+    }
+  }
+  images = {images.count, int(rows), int(cols), std::move(turned)};
 }
 
 struct ImageFiles {
@@ -36,15 +98,17 @@ struct ImageFiles {
   Examples content;
 };
 
-ImageFiles load_set(const std::string& folder, const std::string& prefix) {
-  const std::string image_file = find_file(folder, prefix + kImages);
-  const std::string label_file = find_file(folder, prefix + kLabels);
-  IdxImages images = read_idx_images(image_file);
-  std::vector<std::uint8_t> labels = read_idx_labels(label_file);
-  if (labels.size() != static_cast<std::size_t>(images.count)) {
-    throw Error(in_quotes(label_file) + " holds " + std::to_string(labels.size()) + " labels for the " +
-                std::to_string(images.count) + " images of " + in_quotes(image_file) +
-                "; take both files from the same dataset");
+ImageFiles load_set(const std::string& folder, const ImageFile& file) {
+  IdxImages images = read_idx_images(file.path);
+  if (is_transposed(file.prefix)) transpose(images);
+  std::vector<std::uint8_t> labels;
+  if (const auto path = label_file(folder, file.prefix)) {
+    labels = read_idx_labels(*path);
+    if (labels.size() != static_cast<std::size_t>(images.count)) {
+      throw Error(in_quotes(*path) + " holds " + std::to_string(labels.size()) + " labels for the " +
+                  std::to_string(images.count) + " images of " + in_quotes(file.path) +
+                  "; take both files from the same dataset");
+    }
   }
   return {images.rows, images.cols, {images.count, std::move(images.pixels), {}, std::move(labels)}};
 }
@@ -52,8 +116,9 @@ ImageFiles load_set(const std::string& folder, const std::string& prefix) {
 }  // namespace
 
 Dataset load_idx_folder(const std::string& folder) {
-  ImageFiles train = load_set(folder, "train");
-  ImageFiles test = load_set(folder, "t10k");
+  const ImageFile train_file = image_file(folder, {"train"}), test_file = image_file(folder, {"t10k", "test"});
+  ImageFiles train = load_set(folder, train_file);
+  ImageFiles test = load_set(folder, test_file);
   if (train.rows != test.rows || train.cols != test.cols) {
     throw Error("dataset " + in_quotes(folder) + " mixes sizes: training images are " + std::to_string(train.rows) +
                 "x" + std::to_string(train.cols) + ", test images " + std::to_string(test.rows) + "x" +
@@ -65,14 +130,35 @@ Dataset load_idx_folder(const std::string& folder) {
   dataset.cols = train.cols;
   dataset.train = std::move(train.content);
   dataset.test = std::move(test.content);
+  if (is_transposed(train_file.prefix)) dataset.note = "images of EMNIST, stored column by column, were turned";
   return dataset;
 }
 
-bool holds_idx(const std::string& folder) {
-  for (const std::string prefix : {"train", "t10k"}) {
-    if (look_for(folder, prefix + kImages) || look_for(folder, prefix + kLabels)) return true;
+bool holds_idx(const std::string& folder) { return !image_files(folder, {"train", "t10k", "test"}).empty(); }
+
+bool is_idx_file(const std::string& path) {
+  std::error_code ignored;
+  const std::string name = plain_name(fs::path(path).filename().string());
+  return name.ends_with("-idx3-ubyte") && fs::is_regular_file(path, ignored);
+}
+
+Dataset load_idx_file(const std::string& path) {
+  constexpr int kMinImages = 10;  // of which a tenth is one image for validation and one for the test
+  IdxImages images = read_idx_images(path);
+  if (images.count < kMinImages) {
+    throw Error("dataset " + in_quotes(path) + " has " + std::to_string(images.count) + " images; give at least " +
+                std::to_string(kMinImages) + ", for training, validation and test");
   }
-  return false;
+  Dataset dataset;
+  dataset.name = last_part(path);
+  if (is_transposed(dataset.name)) {
+    transpose(images);
+    dataset.note = "images of EMNIST, stored column by column, were turned";
+  }
+  dataset.rows = images.rows;
+  dataset.cols = images.cols;
+  dataset.train = {images.count, std::move(images.pixels), {}, {}};
+  return dataset;
 }
 
 }  // namespace flowsmith

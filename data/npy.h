@@ -1,4 +1,4 @@
-// NumPy's .npy files (format 1.0; NEP 1, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+// NumPy's .npy files (formats 1 to 3; NEP 1, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 #pragma once
 
 #include <cstdint>

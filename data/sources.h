@@ -15,11 +15,18 @@ constexpr std::uint64_t kMaxDatasetBytes = std::uint64_t{4} << 30;  ///< of the 
 std::string last_part(const std::string& path);
 bool is_folder(const std::string& path);
 
-/// The four files {train,t10k}-{images-idx3,labels-idx1}-ubyte, each plain or with .gz. Throws an Error that names the
-/// file if one is missing or unreadable, if a set has not one label per image, or if training and test images differ
-/// in size.
+/// Images {train,t10k}-images-idx3-ubyte and, if they are there, their labels {train,t10k}-labels-idx1-ubyte, each
+/// plain or with .gz, and with dots for dashes. Other names before "train" and "t10k" or "test" are taken too
+/// (qmnist-train-...); the images of emnist-... are turned. Throws an Error that names the file if images are missing
+/// or unreadable, if a set has not one label per image, if training and test images differ in size, or if there are
+/// several sets.
 Dataset load_idx_folder(const std::string& folder);
-bool holds_idx(const std::string& folder);  ///< at least one of the four
+bool holds_idx(const std::string& folder);  ///< a file of images
+
+/// One file of images as a dataset, parted by a seed.
+Dataset load_idx_file(const std::string& path);
+bool is_idx_file(
+    const std::string& path);  ///< by its name, which ends in idx3-ubyte, dots or dashes, with or without .gz
 
 /// CIFAR-10's binary version (https://www.cs.toronto.edu/~kriz/cifar.html): data_batch_1.bin to data_batch_5.bin and
 /// test_batch.bin, each of records of one label byte and 32 x 32 bytes of red, green, blue. Throws an Error that names
@@ -35,7 +42,7 @@ Dataset load_png_folder(const std::string& folder);
 std::vector<std::string> png_files(const std::string& folder);
 bool holds_png(const std::string& folder);  ///< PNG files, or a subfolder train
 
-/// A .npy array (f32 or f64, N x D or N) or a .csv table (data/csv.h) of finite numbers, 1 <= D <= 1024, N >= 10.
+/// A .npy array (of any numbers, N x D or N) or a .csv table (data/csv.h) of finite numbers, 1 <= D <= 1024, N >= 10.
 /// Throws an Error that names the file and the place otherwise.
 Dataset load_table(const std::string& path);
 bool is_table(const std::string& path);  ///< by the end of its name

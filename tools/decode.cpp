@@ -50,7 +50,7 @@ int decode(const cxxopts::ParseResult& options) {
   } else {
     write_npy<double>(out, dims, values);
   }
-  std::printf("%d %s decoded: %s\n", batch.n, flow.takes_images() ? "images" : "rows", out.c_str());
+  std::printf("%s decoded: %s\n", counted(batch.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
   return 0;
 }
 

@@ -102,7 +102,7 @@ int encode(const cxxopts::ParseResult& options) {
                 "stretch more than doubles can undo; use an earlier checkpoint");
   }
   write_safetensors(out, latents_to_file(flow, latents, int(examples.index.size())));
-  std::printf("%zu %s encoded: %s\n", examples.index.size(), flow.takes_images() ? "images" : "rows", out.c_str());
+  std::printf("%s encoded: %s\n", counted(all.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
   return 0;
 }
 

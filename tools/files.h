@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/file.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 
 namespace flowsmith {

@@ -21,7 +21,8 @@ int parity(const cxxopts::ParseResult& options) {
     progress.update(done);
   });
   write_safetensors(out, result);
-  std::printf("%zu steps replayed: %s\n", result.find("loss")->as<float>().size(), out.c_str());
+  std::printf("%s replayed: %s\n", counted(std::int64_t(result.find("loss")->as<float>().size()), "step").c_str(),
+              out.c_str());
   return 0;
 }
 

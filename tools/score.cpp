@@ -130,7 +130,8 @@ int score(const cxxopts::ParseResult& options) {
     done += std::size_t(n);
   }
   table.commit();
-  std::printf("%zu %s scored: %s\n", done, flow.takes_images() ? "images" : "rows", csv.c_str());
+  std::printf("%s scored: %s\n", counted(std::int64_t(done), flow.takes_images() ? "image" : "row").c_str(),
+              csv.c_str());
   return 0;
 }
 

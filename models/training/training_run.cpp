@@ -11,6 +11,7 @@
 #include "data/png.h"
 #include "data/scatter.h"
 #include "data/toys.h"
+#include "engine/text.h"
 #include "kernels/error.h"
 #include "models/files/weights.h"
 
@@ -107,8 +108,10 @@ class Run {
     observer_.message((trainer_.steps_done() > 0 ? "resuming at step " + std::to_string(trainer_.steps_done()) + ": "
                                                  : std::string()) +
                       std::to_string(trainer_.training_examples()) + " training and " +
-                      std::to_string(trainer_.validation_set().index.size()) + " validation " +
-                      (trainer_.flow().takes_images() ? "images" : "rows") + ", run folder " + folder_.path());
+                      counted(std::int64_t(trainer_.validation_set().index.size()),
+                              trainer_.flow().takes_images() ? "validation image" : "validation row") +
+                      ", run folder " + folder_.path());
+    if (!dataset_.note.empty()) observer_.message(dataset_.note);
     draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
     last_snapshot_ = Clock::now();
     bool validated = false;
@@ -189,15 +192,13 @@ class Run {
 
   void say_what_a_full_run_takes() {
     const std::int64_t left = trainer_.total_steps() - trainer_.steps_done();
-    char text[256];
-    std::snprintf(text, sizeof text,
-                  "%.2f s per step: the steps of the full run of %d epochs (%lld left) would take about %s on this "
-                  "machine. "
-                  "Ctrl-C stops safely at any time%s.",
-                  step_seconds_, config_.training.epochs, static_cast<long long>(left),
-                  duration_text(double(left) * step_seconds_).c_str(),
-                  limits_.max_minutes > 0 ? "" : "; a limit of 10 minutes shows digits forming");
-    observer_.message(text);
+    char text[64];
+    std::snprintf(text, sizeof text, "%.2f s per step", step_seconds_);
+    const bool limited = limits_.max_minutes > 0 || limits_.max_steps > 0;
+    const std::string of_all = ": the steps of all " + counted(config_.training.epochs, "epoch") + " (" +
+                               std::to_string(left) + " left) would take about " +
+                               duration_text(double(left) * step_seconds_) + " on this machine";
+    observer_.message(text + (limited ? "" : of_all) + ". Ctrl-C stops safely at any time.");
   }
 
   /// Validates, keeps the best weights and moves on; false if stopped on the way.

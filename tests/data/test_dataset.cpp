@@ -61,6 +61,66 @@ TEST_CASE("a dataset is read from its folder, each file plain or packed", "[data
   }
 }
 
+TEST_CASE("labels may be missing", "[dataset]") {
+  TempDir dir;
+  write_dataset(dir);
+  fs::remove(dir.file("t10k-labels-idx1-ubyte"));
+  const Dataset dataset = load_dataset(dir.path().string());
+  CHECK(dataset.test.labels.empty());
+  CHECK(dataset.train.labels == std::vector<std::uint8_t>{1, 2, 3});
+}
+
+TEST_CASE("IDX files are taken by the names that people have", "[dataset]") {
+  using namespace std::literals;
+  TempDir dir;
+  SECTION("dots for dashes, and a plain file beside a packed one") {
+    dir.write("train-images.idx3-ubyte", idx_bytes(0x803, {3, 2, 1}, "abcdef"));
+    dir.write("train-images.idx3-ubyte.gz", gzip(idx_bytes(0x803, {3, 2, 1}, "abcdef")));
+    dir.write("train-labels.idx1-ubyte", idx_bytes(0x801, {3}, "\x01\x02\x03"));
+    dir.write("t10k-images.idx3-ubyte", idx_bytes(0x803, {2, 2, 1}, "uvwx"));
+    const Dataset dataset = load_dataset(dir.path().string());
+    CHECK(dataset.train.labels == std::vector<std::uint8_t>{1, 2, 3});
+    CHECK(dataset.test.count == 2);
+    CHECK(dataset.note.empty());
+  }
+  SECTION("QMNIST, whose labels are rows of integers") {
+    dir.write("qmnist-train-images-idx3-ubyte", idx_bytes(0x803, {2, 2, 1}, "abcd"));
+    std::string rows;
+    for (const char label : {5, 7}) {
+      rows += "\0\0\0"s + label;
+      for (int i = 0; i < 7; ++i) rows += "\xff\xff\xff\xff"s;
+    }
+    dir.write("qmnist-train-labels-idx2-int", idx_bytes(0xc02, {2, 8}, rows));
+    dir.write("qmnist-test-images-idx3-ubyte.gz", gzip(idx_bytes(0x803, {2, 2, 1}, "uvwx")));
+    const Dataset dataset = load_dataset(dir.path().string());
+    CHECK(dataset.train.labels == std::vector<std::uint8_t>{5, 7});
+    CHECK(dataset.test.images == std::vector<std::uint8_t>{'u', 'v', 'w', 'x'});
+  }
+  SECTION("EMNIST, whose images are turned") {
+    dir.write("emnist-letters-train-images-idx3-ubyte", idx_bytes(0x803, {1, 2, 3}, "abcdef"));
+    dir.write("emnist-letters-test-images-idx3-ubyte", idx_bytes(0x803, {1, 2, 3}, "uvwxyz"));
+    const Dataset dataset = load_dataset(dir.path().string());
+    CHECK(dataset.rows == 3);
+    CHECK(dataset.cols == 2);
+    CHECK(dataset.train.images == std::vector<std::uint8_t>{'a', 'd', 'b', 'e', 'c', 'f'});
+    CHECK_THAT(dataset.note, Contains("EMNIST") && Contains("turned"));
+    dir.write("emnist-digits-train-images-idx3-ubyte", idx_bytes(0x803, {1, 2, 3}, "abcdef"));
+    CHECK_THAT(error_of([&] { load_dataset(dir.path().string()); }),
+               Contains("emnist-digits-train and emnist-letters-train") && Contains("a folder of its own"));
+  }
+  SECTION("one file of images alone, with elements of two bytes") {
+    std::string shorts;
+    for (char i = 0; i < 24; ++i) shorts += "\0"s + i;
+    dir.write("mine.idx3-ubyte", idx_bytes(0xb03, {12, 2, 1}, shorts));
+    const Dataset dataset = load_dataset(dir.file("mine.idx3-ubyte"));
+    CHECK(dataset.train.count == 12);
+    CHECK(dataset.train.images[23] == 23);
+    CHECK(select_examples(dataset, Subset::kTest, 1).index.size() == 1);
+    dir.write("few.idx3-ubyte", idx_bytes(0x803, {3, 2, 1}, "abcdef"));
+    CHECK_THAT(error_of([&] { load_dataset(dir.file("few.idx3-ubyte")); }), Contains("3 images; give at least 10"));
+  }
+}
+
 TEST_CASE("the bundled MNIST is found by its name", "[dataset]") {
   WorkingFolder here(FLOWSMITH_SOURCE_DIR);
   CHECK(find_dataset("mnist") == "data/mnist");
@@ -90,6 +150,14 @@ TEST_CASE("a bare name is looked for in data/ here, beside the program, and as a
   fs::remove(beside.parent_path());
 }
 
+TEST_CASE("Fashion-MNIST is found where its package puts it, or the package is named", "[dataset]") {
+  if (fs::exists("/usr/share/datasets/fashion-mnist")) {
+    CHECK(load_dataset("fashion-mnist").train.count == 60000);
+  } else {
+    CHECK_THAT(error_of([&] { load_dataset("fashion-mnist"); }), Contains("apt-get install dataset-fashion-mnist"));
+  }
+}
+
 TEST_CASE("a dataset that is not there or not whole is refused", "[dataset]") {
   TempDir dir;
   const std::string folder = dir.path().string();
@@ -102,8 +170,8 @@ TEST_CASE("a dataset that is not there or not whole is refused", "[dataset]") {
   CHECK_THAT(error_of([&] { load_dataset(dir.file("t10k-labels-idx1-ubyte")); }), Contains("is a file"));
 
   SECTION("a missing file") {
-    fs::remove(dir.file("t10k-labels-idx1-ubyte"));
-    CHECK_THAT(complaint(), Contains("no file t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz"));
+    fs::remove(dir.file("t10k-images-idx3-ubyte.gz"));
+    CHECK_THAT(complaint(), Contains("no file t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz"));
   }
   SECTION("fewer labels than images") {
     dir.write("t10k-labels-idx1-ubyte", idx_bytes(0x801, {1}, "\x04"));

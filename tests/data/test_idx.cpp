@@ -75,9 +75,16 @@ TEST_CASE("the bundled MNIST files hold what MNIST holds", "[idx]") {
 TEST_CASE("IDX files of the wrong kind are refused", "[idx]") {
   CHECK_THAT(images_complaint(idx_bytes(0x801, {1}, "x")), Contains("of 1 dimension") && Contains("images-idx3-ubyte"));
   CHECK_THAT(labels_complaint(idx_bytes(0x803, {1, 1, 1}, "x")), Contains("of 3 dimension") && Contains("labels-idx1"));
-  CHECK_THAT(images_complaint(idx_bytes(0xd03, {1, 1, 1}, "xxxx")), Contains("not an IDX file"));
+  CHECK_THAT(images_complaint(idx_bytes(0xd03, {1, 1, 1}, "xxxx")), Contains("floating-point numbers"));
+  CHECK_THAT(images_complaint(idx_bytes(0xf03, {1, 1, 1}, "xxxx")), Contains("not an IDX file"));
+  CHECK_THAT(images_complaint(idx_bytes(0xb03, {1, 1, 1}, "\x01\x02")),
+             Contains("element 0 is no whole number of 0 to 255"));
+  CHECK_THAT(images_complaint(idx_bytes(0x903, {1, 1, 1}, "\xff")),
+             Contains("element 0 is no whole number of 0 to 255"));
   CHECK_THAT(images_complaint("\x89PNG\r\n and so on"), Contains("not an IDX file"));
   CHECK_THAT(labels_complaint(gzip("not an IDX file")), Contains("not an IDX file"));
+  CHECK_THAT(images_complaint("<!DOCTYPE html><html>404"), Contains("but an HTML page") && Contains("download"));
+  CHECK_THAT(images_complaint("version https://git-lfs.github.com/spec/v1"), Contains("git lfs pull"));
 }
 
 TEST_CASE("IDX files with impossible sizes are refused before memory is taken", "[idx]") {
