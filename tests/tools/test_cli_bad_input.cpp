@@ -219,7 +219,7 @@ TEST_CASE("datasets that are none are refused by name", "[cli]") {
   broken("labels", "train-images-idx3-ubyte", images(59));
   broken("gone", "something-else", "");
   for (const std::string data : {"empty", "cut", "damaged", "magic", "short", "labels", "gone", "nowhere",
-                                 "w.safetensors", "tiny/t10k-images-idx3-ubyte"}) {
+                                 "w.safetensors", "tiny/t10k-labels-idx1-ubyte"}) {
     CHECK_THAT(stage.refusal("train", {"--data", data}), Contains(data));
   }
   for (const std::string tool : {"eval", "encode"}) {

@@ -31,7 +31,7 @@ TEST_CASE("weights are named by a file, the folder of a run or a name", "[cli]")
   const Outcome best = place.run("info", {"--weights", "run/"});
   CHECK_THAT(best.err, Contains("best.safetensors\n"));
   CHECK_THAT(best.out, Contains("model multiscale"));
-  CHECK_THAT(place.output_of("sample", {"--weights", "run", "-n", "1"}), Contains("1 samples"));
+  CHECK_THAT(place.output_of("sample", {"--weights", "run", "-n", "1"}), Contains("1 sample as a picture"));
 
   std::filesystem::create_directories(place.path("data/weights"));
   place.write_weights("data/weights/mine.safetensors");
