@@ -16,9 +16,10 @@ using Index = std::uint32_t;
 constexpr std::size_t kMaxValues = 2'000'000;
 constexpr std::string_view kOrderedDict = "collections OrderedDict";
 constexpr std::string_view kRebuildTensor = "torch._utils _rebuild_tensor_v2";
-constexpr std::array<std::string_view, 7> kAllowed = {kOrderedDict,          kRebuildTensor,      "torch FloatStorage",
-                                                      "torch DoubleStorage", "torch LongStorage", "torch IntStorage",
-                                                      "torch ByteStorage"};
+constexpr std::array<std::string_view, 12> kAllowed = {
+    kOrderedDict,         kRebuildTensor,          "torch FloatStorage", "torch DoubleStorage",
+    "torch HalfStorage",  "torch BFloat16Storage", "torch LongStorage",  "torch IntStorage",
+    "torch ShortStorage", "torch CharStorage",     "torch ByteStorage",  "torch BoolStorage"};
 
 // The opcodes, named as in Python's pickletools.
 enum Opcode : std::uint8_t {

@@ -44,9 +44,9 @@ struct Pickle {
 
 /// Reads a pickle of protocol 2, the one torch.save writes. Only the opcodes that plain data and tensors need are
 /// known. The only names it may mention are collections.OrderedDict, torch._utils._rebuild_tensor_v2 and the torch
-/// storages Float, Double, Long, Int and Byte; they stand for data and are never called. Neither depth nor cycles
-/// matter: nothing here recurses. Throws an Error that starts with `what` and says what was refused: other names, other
-/// opcodes, truncation, stack and memo errors, more than 2 million values.
+/// storages of floats (Float, Double, Half, BFloat16) and integers (Long to Byte, Bool); they stand for data and are
+/// never called. Neither depth nor cycles matter: nothing here recurses. Throws an Error that starts with `what` and
+/// says what was refused: other names, other opcodes, truncation, stack and memo errors, more than 2 million values.
 Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what);
 
 }  // namespace flowsmith

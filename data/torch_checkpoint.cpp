@@ -106,15 +106,94 @@ class CheckpointReader {
     pickle_ = read_pickle(*bytes, archive_.what());
   }
 
-  std::vector<NamedTensor> state_dict() {
+  TorchCheckpoint read(const std::string& key) {
     const PickleValue& root = pickle_.at(pickle_.root);
-    const PickleValue* dict = root.kind == Kind::kDict ? &root : nullptr;
-    if (dict != nullptr) {
-      if (const PickleValue* inner = pickle_.find(root, "state_dict")) dict = inner;
-    }
+    std::set<std::uint32_t> seen;
+    find_sets(pickle_.root, "", seen, 0);
+    TorchCheckpoint result;
+    const PickleValue* const dict = chosen(root, key, result.key);
     if (dict == nullptr || dict->kind != Kind::kDict) {
       throw Error(archive_.what() + ": it holds no state_dict; save it as torch.save(model.state_dict(), file)");
     }
+    for (const auto& [place, set] : sets_) {
+      if (set != dict) result.others.push_back(place);
+    }
+    result.tensors = tensors_of(dict);
+    strip_wrappers(result.tensors);
+    return result;
+  }
+
+ private:
+  /// Dicts of nothing but tensors, with the keys that lead to them.
+  void find_sets(std::uint32_t index, const std::string& place, std::set<std::uint32_t>& seen, int depth) {
+    constexpr int kDeepest = 8;
+    const PickleValue& dict = pickle_.at(index);
+    if (dict.kind != Kind::kDict || depth > kDeepest || !seen.insert(index).second) return;
+    if (holds(dict, true)) {
+      sets_.emplace_back(place, &dict);
+      return;
+    }
+    for (std::size_t i = 0; i < dict.items.size(); i += 2) {
+      const PickleValue& key = pickle_.at(dict.items[i]);
+      if (key.kind != Kind::kString) continue;  // as in the state of an optimizer
+      find_sets(dict.items[i + 1], place.empty() ? key.text : place + "." + key.text, seen, depth + 1);
+    }
+  }
+
+  /// Whether `all` values of a dict are tensors under strings, and it has some; or any of them.
+  bool holds(const PickleValue& dict, bool all) const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < dict.items.size(); i += 2) {
+      count += pickle_.at(dict.items[i]).kind == Kind::kString && pickle_.at(dict.items[i + 1]).kind == Kind::kTensor;
+    }
+    return count > 0 && (!all || 2 * count == dict.items.size());
+  }
+
+  const PickleValue* chosen(const PickleValue& root, const std::string& key, std::string& place) const {
+    if (!key.empty()) {
+      std::string all;
+      for (const auto& [name, set] : sets_) {
+        all += (all.empty() ? "" : ", ") + in_quotes(name);
+        if (name != key) continue;
+        place = name;
+        return set;
+      }
+      throw Error(archive_.what() + ": there are no weights under " + in_quotes(key) + "; there are " +
+                  (all.empty() ? "none" : "some under " + all));
+    }
+    if (root.kind != Kind::kDict) return nullptr;
+    const PickleValue* const inner = pickle_.find(root, "state_dict");
+    if (inner != nullptr && (inner->kind != Kind::kDict || sets_.empty() || holds(*inner, false))) {
+      place = "state_dict";
+      return inner;
+    }
+    if (sets_.empty() || holds(root, false)) return &root;
+    for (const std::string_view usual : {"state_dict", "model_state_dict", "model", "net", "module"}) {
+      for (const auto& [name, set] : sets_) {
+        if (name != usual && !name.ends_with("." + std::string(usual))) continue;
+        place = name;
+        return set;
+      }
+    }
+    place = sets_[0].first;
+    return sets_[0].second;
+  }
+
+  static void strip_wrappers(std::vector<NamedTensor>& tensors) {
+    for (bool again = !tensors.empty(); again;) {
+      again = false;
+      for (const std::string_view wrapper : {"module.", "_orig_mod.", "model.", "net."}) {
+        const bool all = std::all_of(tensors.begin(), tensors.end(), [&](const NamedTensor& tensor) {
+          return tensor.name.size() > wrapper.size() && tensor.name.starts_with(wrapper);
+        });
+        if (!all) continue;
+        for (NamedTensor& tensor : tensors) tensor.name.erase(0, wrapper.size());
+        again = true;
+      }
+    }
+  }
+
+  std::vector<NamedTensor> tensors_of(const PickleValue* dict) {
     std::vector<NamedTensor> tensors;
     std::set<std::string_view> names;
     for (std::size_t i = 0; i < dict->items.size(); i += 2) {
@@ -133,7 +212,6 @@ class CheckpointReader {
     return tensors;
   }
 
- private:
   struct Storage {
     std::string dtype;
     std::span<const std::byte> bytes;
@@ -168,11 +246,11 @@ class CheckpointReader {
   // ('storage', torch.FloatStorage, '17', 'cuda:0', 784): a type, the entry data/17, its device, its elements.
   Storage storage(const PickleValue& reference, const std::string& what) {
     const PickleValue& id = item(reference, 0, Kind::kTuple, what);
-    static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {{"torch FloatStorage", "F32"},
-                                                                               {"torch DoubleStorage", "F64"},
-                                                                               {"torch LongStorage", "I64"},
-                                                                               {"torch IntStorage", "I32"},
-                                                                               {"torch ByteStorage", "U8"}};
+    static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
+        {"torch FloatStorage", "F32"},     {"torch DoubleStorage", "F64"}, {"torch HalfStorage", "F16"},
+        {"torch BFloat16Storage", "BF16"}, {"torch LongStorage", "I64"},   {"torch IntStorage", "I32"},
+        {"torch ShortStorage", "I16"},     {"torch CharStorage", "I8"},    {"torch ByteStorage", "U8"},
+        {"torch BoolStorage", "BOOL"}};
     const std::string& tag = item(id, 0, Kind::kString, what).text;
     const std::string& type_name = item(id, 1, Kind::kGlobal, what).text;
     const std::string& key = item(id, 2, Kind::kString, what).text;
@@ -259,12 +337,15 @@ class CheckpointReader {
 
   Archive archive_;
   Pickle pickle_;
+  std::vector<std::pair<std::string, const PickleValue*>> sets_;  ///< dicts of tensors, by the keys that lead to them
   std::map<std::string, std::vector<std::byte>> storages_;
   std::uint64_t used_ = 0;
 };
 
 }  // namespace
 
-std::vector<NamedTensor> read_torch_checkpoint(const std::string& path) { return CheckpointReader(path).state_dict(); }
+TorchCheckpoint read_torch_checkpoint(const std::string& path, const std::string& key) {
+  return CheckpointReader(path).read(key);
+}
 
 }  // namespace flowsmith

@@ -1,4 +1,6 @@
 // flow-import: the tutorial's PyTorch checkpoints to weight files.
+#include <set>
+
 #include "data/torch_checkpoint.h"
 #include "models/files/weights.h"
 #include "tools/files.h"
@@ -15,7 +17,20 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
   const std::string out = output_named(options["out"].as<std::string>());
   require_outputs({{"IN", in}}, {{"OUT", out}});
   require_kind({"OUT", out}, ".safetensors");
-  const SafetensorsFile file{{}, read_torch_checkpoint(in)};
+  TorchCheckpoint checkpoint =
+      read_torch_checkpoint(in, options.count("key") > 0 ? options["key"].as<std::string>() : "");
+  if (!checkpoint.others.empty()) {
+    std::string others;
+    for (const std::string& other : checkpoint.others) others += (others.empty() ? "" : ", ") + in_quotes(other);
+    std::printf("took the weights under %s; --key takes those under %s\n", in_quotes(checkpoint.key).c_str(),
+                others.c_str());
+  }
+  const SafetensorsFile file{{}, std::move(checkpoint.tensors)};
+  std::set<std::string> converted;
+  for (const NamedTensor& tensor : file.tensors) {
+    if (tensor.dtype.find('F') != std::string::npos && tensor.dtype != "F32") converted.insert(tensor.dtype);
+  }
+  for (const std::string& dtype : converted) std::printf("converted %s to F32\n", dtype.c_str());
   Flow flow = flow_for(file, in);
   load_weights(flow, file, in);
   flow.save(out);
@@ -34,7 +49,9 @@ int main(int argc, char** argv) {
   // clang-format off
   options.add_options()
       ("in", "PyTorch checkpoint", cxxopts::value<std::string>())
-      ("out", "Weight file to write", cxxopts::value<std::string>());
+      ("out", "Weight file to write", cxxopts::value<std::string>())
+      ("key", "Take the weights under this key, where there are several sets, e.g. ema (default: state_dict, or what is likeliest)",
+       cxxopts::value<std::string>());
   // clang-format on
   options.parse_positional({"in", "out"});
   options.positional_help("IN.ckpt OUT.safetensors");

@@ -141,7 +141,7 @@ RunConfig RunFolder::read_config() const {
     require_valid(t);
     return run;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(config() + ": not the configuration of a run (" + error.what() +
+    throw Error(config() + ": not the configuration of a run (" + json_reason(error) +
                 "): start a new run in another folder");
   } catch (const Error& error) {
     throw Error(config() + ": " + error.what());

@@ -19,7 +19,7 @@ const std::string kBytes = "abcdefghijkl";  // the storage data/0 of the checkpo
 std::vector<NamedTensor> read_entries(const Entries& entries, zip_int32_t method = ZIP_CM_STORE) {
   TempDir dir;
   write_zip(dir.file("some.ckpt"), entries, method);
-  return read_torch_checkpoint(dir.file("some.ckpt"));
+  return read_torch_checkpoint(dir.file("some.ckpt")).tensors;
 }
 
 std::string complaint(const Entries& entries, zip_int32_t method = ZIP_CM_STORE) {
@@ -58,7 +58,8 @@ void check_values(const std::vector<NamedTensor>& tensors, const std::string& na
 
 TEST_CASE("a genuine checkpoint gives its weights", "[torch_checkpoint]") {
   // Written by PyTorch itself: torch_small.py beside this file.
-  const auto tensors = read_torch_checkpoint(std::string(FLOWSMITH_SOURCE_DIR) + "/tests/data/torch_small.ckpt");
+  const auto tensors =
+      read_torch_checkpoint(std::string(FLOWSMITH_SOURCE_DIR) + "/tests/data/torch_small.ckpt").tensors;
   REQUIRE(tensors.size() == 11);
   CHECK(tensors[0].name == "weight");
   CHECK(tensors[1].name == "bias");
@@ -88,6 +89,57 @@ TEST_CASE("a bare state_dict is read like a wrapped one", "[torch_checkpoint]") 
   const std::string wrapped = pickled::dict({{"epoch", "K\x03"}, {"state_dict", pickled::dict({{"w", tensor}})}});
   CHECK(read_text({{"x/data.pkl", pickled::file(wrapped)}, {"x/data/0", kBytes}, {"x/version", "3\n"}}) == kBytes);
   CHECK(read_entries({{"a/data.pkl", pickled::file("}")}}).empty());
+}
+
+TEST_CASE("weights are found under whatever keys people save them", "[torch_checkpoint]") {
+  const std::string tensor = pickled::tensor(pickled::storage("ByteStorage", "0", 12), 0, {12}, {1});
+  const auto set = [&](const std::string& name) { return pickled::dict({{name, tensor}}); };
+  TempDir dir;
+  const auto read = [&](const std::string& root, const std::string& key = "") {
+    write_zip(dir.file("some.ckpt"), {{"a/data.pkl", pickled::file(root)}, {"a/data/0", kBytes}});
+    return read_torch_checkpoint(dir.file("some.ckpt"), key);
+  };
+  const auto name_of = [&](const std::string& root, const std::string& key = "") {
+    const TorchCheckpoint checkpoint = read(root, key);
+    REQUIRE(checkpoint.tensors.size() == 1);
+    return checkpoint.key + ":" + checkpoint.tensors[0].name;
+  };
+  using pickled::dict;
+  CHECK(name_of(set("w")) == ":w");
+  CHECK(name_of(dict({{"model_state_dict", set("w")}, {"epoch", "K\x03"}})) == "model_state_dict:w");
+  CHECK(name_of(dict({{"state_dict", dict({{"model", set("w")}})}})) == "state_dict.model:w");
+  CHECK(name_of(dict({{"model", dict({{"state_dict", set("w")}, {"epoch", "K\x03"}})}})) == "model.state_dict:w");
+  CHECK(name_of(dict({{"whatever", set("w")}})) == "whatever:w");
+  // Wrappers put words before all names, and before the words of others.
+  for (const std::string before : {"module.", "_orig_mod.", "model.", "net.", "module._orig_mod.", "model.module."}) {
+    CHECK(name_of(dict({{"state_dict", set(before + "flows.1.w")}})) == "state_dict:flows.1.w");
+  }
+  const std::string mixed = pickled::dict({{"model.w", tensor}, {"flows.w", tensor}});
+  CHECK(read(mixed).tensors[0].name == "model.w");
+
+  // Several sets: the likeliest, and the others by name.
+  const std::string both = dict({{"ema", set("e")}, {"model", set("w")}, {"optimizer", dict({{"state", "}"}})}});
+  CHECK(name_of(both) == "model:w");
+  CHECK(read(both).others == std::vector<std::string>{"ema"});
+  CHECK(name_of(both, "ema") == "ema:e");
+  CHECK_THAT(error_of([&] { read(both, "mea"); }), Contains("'mea'") && Contains("'ema', 'model'"));
+  // Values that contain themselves do not keep the reader.
+  CHECK_THAT(error_of([&] { read("}q\x01X" + pickled::word(1) + "ah\x01s"); }), Contains("no tensor"));
+}
+
+TEST_CASE("checkpoints hold numbers of every type", "[torch_checkpoint]") {
+  const auto numbers = [&](const std::string& type, const std::string& bytes, std::int64_t count) {
+    const std::string tensor = pickled::tensor(pickled::storage(type, "0", count), 0, {count}, {1});
+    const NamedTensor read =
+        read_entries({{"a/data.pkl", pickled::file(pickled::dict({{"w", tensor}}))}, {"a/data/0", bytes}})[0];
+    return numbers_of(read.dtype, read.data);
+  };
+  using namespace std::literals;
+  CHECK(numbers("HalfStorage", "\x00\x3c\x00\xc0"s, 2) == std::vector<double>{1, -2});
+  CHECK(numbers("BFloat16Storage", "\x80\x3f\x00\xc0"s, 2) == std::vector<double>{1, -2});
+  CHECK(numbers("ShortStorage", "\xfe\xff"s, 1) == std::vector<double>{-2});
+  CHECK(numbers("CharStorage", "\xfe"s, 1) == std::vector<double>{-2});
+  CHECK(numbers("BoolStorage", "\x01\x00"s, 2) == std::vector<double>{1, 0});
 }
 
 TEST_CASE("offsets and strides pick the elements of the storage", "[torch_checkpoint]") {
@@ -140,7 +192,7 @@ TEST_CASE("storages must be those of the file", "[torch_checkpoint]") {
   CHECK_THAT(of_storage(pickled::storage("FloatStorage", "0", 12)), Contains("12 elements") && Contains("12 bytes"));
   CHECK_THAT(of_storage(pickled::storage("ByteStorage", "0", -1)), Contains("-1 elements"));
   CHECK_THAT(of_storage(pickled::storage("DoubleStorage", "0", 1)), Contains("12 bytes"));
-  CHECK_THAT(of_storage(pickled::storage("HalfStorage", "0", 6)), Contains("'torch HalfStorage'"));
+  CHECK_THAT(of_storage(pickled::storage("ComplexFloatStorage", "0", 6)), Contains("'torch ComplexFloatStorage'"));
   CHECK_THAT(of_storage(pickled::tuple({pickled::text("storage")}) + "Q"), Contains("not described"));
   CHECK_THAT(of_storage(pickled::tuple({pickled::text("module"), "ctorch\nByteStorage\n", pickled::text("0"),
                                         pickled::text("cpu"), pickled::integer(12)}) +

@@ -150,7 +150,7 @@ TEST_CASE("two configurations are equal if they describe the same flow", "[confi
 
 TEST_CASE("what is not a description of a flow is refused", "[config]") {
   for (const std::string text : {"", "{", "nonsense", "{\"data\": }", "{'data': 1}", "\xff\xfe", "{\"a\": \"\xff\"}"}) {
-    CHECK_THAT(complaint(text), Contains("is not JSON"));
+    CHECK_THAT(complaint(text), Contains("is not JSON") && !Contains("exception"));
   }
   CHECK_THAT(complaint(flow_text(coupling()) + "x"), Contains("is not JSON"));
   CHECK_THAT(complaint("\"" + std::string(900'000, 'x')), Contains("is not JSON"));

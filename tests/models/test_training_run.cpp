@@ -399,7 +399,8 @@ TEST_CASE("a damaged folder does not go on", "[training_run]") {
   CHECK_THAT(with_batch("10.5"), Contains("batch_size"));
   CHECK_THAT(with_batch("1e300"), Contains("batch_size"));
   CHECK_THAT(with_batch("0"), Contains("batch_size") || Contains("batch size"));
-  CHECK_THAT(complaint(with("\"flow\"", "\"flaw\"")), Contains("not the configuration of a run"));
+  CHECK_THAT(complaint(with("\"flow\"", "\"flaw\"")),
+             Contains("not the configuration of a run") && !Contains("exception"));
   CHECK_THAT(complaint(with("checkerboard", "chequerboard")), Contains("layers.0.mask") && Contains("'chequerboard'"));
   CHECK_THAT(complaint(with("2024", "2020")), Contains("layers.0.conditioner.edition") && Contains("'2020'"));
   CHECK_THAT(complaint(with("\"repeat\": 8", "\"repeat\": -8")), Contains("layers.0.repeat") && Contains("'-8'"));

@@ -186,7 +186,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--conv", "fused"},
         {"--no-graph", "off"},
         {"--device", "auto"}}},
-      {"import", {}},
+      {"import", {{"--key", "state_dict, or what is likeliest"}}},
       {"parity",
        {{"--threads", "0"}, {"--nets", "fp32"}, {"--conv", "fused"}, {"--no-graph", "off"}, {"--device", "auto"}}},
       {"gradcheck",
@@ -425,7 +425,7 @@ TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's
   Flow flow(FlowConfig::named("simple_2022"));
   randomize(flow, 4);
   flow.save(place.path("expected.safetensors"));
-  std::vector<std::pair<std::string, std::string>> state, entries{{"archive/data.pkl", ""}};
+  std::vector<std::pair<std::string, std::string>> state, doubles, entries{{"archive/data.pkl", ""}};
   for (const NamedTensor& tensor : export_parameters(flow.parameters(), flow.parameters().values())) {
     const std::string key = std::to_string(state.size());
     const std::int64_t count = std::int64_t(tensor.data.size() / 4);
@@ -435,12 +435,31 @@ TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's
     state.emplace_back(tensor.name, pickled::tensor(storage, 0, tensor.shape, strides));
     entries.emplace_back("archive/data/" + key,
                          std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()));
+    // The same in double precision, as a compiled model on several devices names it.
+    const std::vector<double> values = numbers_of(tensor.dtype, tensor.data);
+    const std::string other = std::to_string(100000 + doubles.size());
+    doubles.emplace_back("module._orig_mod." + tensor.name,
+                         pickled::tensor(pickled::storage("DoubleStorage", other, count), 0, tensor.shape, strides));
+    entries.emplace_back("archive/data/" + other,
+                         std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double)));
   }
   entries[0].second = pickled::file(pickled::dict({{"state_dict", pickled::dict(state)}}));
   write_zip(place.path("m.ckpt"), entries);
   const std::string text = place.output_of("import", {"m.ckpt", "out.safetensors"});
   CHECK(text == "simple_2022, 335128 parameters: out.safetensors\n");
   CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
+
+  entries[0].second = pickled::file(pickled::dict(
+      {{"model_state_dict", pickled::dict(state)}, {"ema", pickled::dict({{"shadow", pickled::dict(doubles)}})}}));
+  write_zip(place.path("two.ckpt"), entries);
+  const std::string likely = place.output_of("import", {"two.ckpt", "likely.safetensors"});
+  CHECK_THAT(likely, Contains("took the weights under 'model_state_dict'; --key takes those under 'ema.shadow'\n"));
+  CHECK(place.bytes("likely.safetensors") == place.bytes("expected.safetensors"));
+  const std::string averaged = place.output_of("import", {"two.ckpt", "ema.safetensors", "--key", "ema.shadow"});
+  CHECK_THAT(averaged, Contains("converted F64 to F32\n"));
+  CHECK(place.bytes("ema.safetensors") == place.bytes("expected.safetensors"));
+  CHECK_THAT(place.refusal_of("import", {"two.ckpt", "no.safetensors", "--key", "shadow"}),
+             Contains("'shadow'") && Contains("'ema.shadow'"));
 }
 
 TEST_CASE("parity writes what replay computes", "[cli]") {
