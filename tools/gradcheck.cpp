@@ -2,9 +2,11 @@
 // reference.
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include "models/gradient_suite.h"
 #include "tools/device_options.h"
+#include "tools/files.h"
 
 namespace flowsmith {
 namespace {
@@ -29,10 +31,18 @@ void print_row(const GradientCase& gradient_case, const GradientCheck& check) {
               check.error, gradient_case.bound, ok ? "ok" : "FAIL at ", ok ? "" : check.where.c_str());
 }
 
-/// Runs a case, prints its rows and returns the number of inputs that failed.
-std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs) {
+/// Runs a case, prints its rows, adds all of them to `json` and returns the number of inputs that failed.
+std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs, nlohmann::ordered_json& json) {
   const std::vector<GradientCheck> checks = gradient_case.run();
   inputs += checks.size();
+  for (const GradientCheck& check : checks) {
+    json.push_back({{"op", gradient_case.name},
+                    {"input", check.input},
+                    {"size", check.size},
+                    {"error", check.error},
+                    {"bound", gradient_case.bound},
+                    {"ok", passed(gradient_case, check)}});
+  }
   const auto worst = std::max_element(checks.begin(), checks.end(),
                                       [](const GradientCheck& a, const GradientCheck& b) { return a.error < b.error; });
   std::size_t failures = 0;
@@ -50,11 +60,14 @@ std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs) {
 
 int gradcheck(const cxxopts::ParseResult& options) {
   const std::vector<GradientCase> cases = selected_cases(device_from(options), options["filter"].as<std::string>());
+  const std::string path = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
+  require_outputs({}, {{"--json", path}});
   const auto start = std::chrono::steady_clock::now();
   std::printf("%-56s %-40s %7s %9s %8s  %s\n", "Op", "Input", "Size", "Error", "Bound", "Verdict");
   std::size_t inputs = 0, failures = 0;
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const GradientCase& gradient_case : cases) {
-    failures += run_case(gradient_case, inputs);
+    failures += run_case(gradient_case, inputs, json);
     std::fflush(stdout);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -64,6 +77,7 @@ int gradcheck(const cxxopts::ParseResult& options) {
   } else {
     std::printf("%zu FAILED\n", failures);
   }
+  if (!path.empty()) write_file_atomically(path, json.dump(2) + "\n");
   return failures == 0 ? 0 : 1;
 }
 
@@ -78,7 +92,8 @@ int main(int argc, char** argv) {
   options.add_options()("filter",
                         "Run the checks that have this text in their name, e.g. conv, 'coupling channel', flow, "
                         "'cpu f32'",
-                        cxxopts::value<std::string>()->default_value(""));
+                        cxxopts::value<std::string>()->default_value(""))(
+      "json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow gradcheck", options, argc, argv, flowsmith::gradcheck);
 }

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "models/training/training_run.h"
@@ -53,10 +54,21 @@ void install_signal_handlers(const RunFolder& folder) {
 
 class Console : public TrainingObserver {
  public:
-  Console(bool images) : unit_(images ? "bits/dim" : "nats"), examples_(images ? "images" : "rows") {}
+  /// `json`: a file for one JSON object per line, or empty.
+  Console(bool images, const std::string& json)
+      : unit_(images ? "bits/dim" : "nats"), examples_(images ? "images" : "rows") {
+    if (!json.empty()) json_.emplace(json);
+  }
+
+  /// One object as a line.
+  void write(const nlohmann::ordered_json& object) {
+    using Json = nlohmann::ordered_json;
+    if (json_) json_->append(object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
 
   void message(const std::string& line) override {
     line_.say(line);
+    write({{"message", line}});
     stop_without_reader();
   }
 
@@ -82,6 +94,18 @@ class Console : public TrainingObserver {
                  p.phase != phase_ && !samples);
     }
     phase_ = p.phase;
+    if (training) {
+      write({{"phase", p.phase},
+             {"step", p.done},
+             {"steps", p.total},
+             {"epoch", p.epoch},
+             {"loss", p.loss},
+             {"gradient_norm", p.gradient_norm},
+             {examples_ + "_per_second", p.images_per_second},
+             {"eta_seconds", p.eta_seconds}});
+    } else {
+      write({{"phase", p.phase}, {"done", p.done}, {"total", p.total}, {"eta_seconds", p.eta_seconds}});
+    }
     stop_without_reader();
   }
 
@@ -99,6 +123,7 @@ class Console : public TrainingObserver {
   }
 
   ProgressLine line_{stdout};
+  std::optional<AppendFile> json_;
   double loss_ = 0;
   std::int64_t steps_ = 0;
   std::string phase_;
@@ -280,6 +305,7 @@ int train(const cxxopts::ParseResult& options) {
     throw Error("--max-minutes, --max-steps and --snapshot-seconds must be 0 or more");
   }
 
+  const std::string json = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
   const TrainingOptions& t = config.training;
   const std::string data = options.count("data") > 0 ? options["data"].as<std::string>() : config.data;
   std::printf("training %s on %s, device %s, batch %d, seed %llu%s\n", t.flow.name().c_str(), data.c_str(),
@@ -287,9 +313,18 @@ int train(const cxxopts::ParseResult& options) {
               t.recompute ? ", recompute" : "");
   std::fflush(stdout);
   install_signal_handlers(folder);
-  Console console(t.flow.takes_images());
+  Console console(t.flow.takes_images(), json);
   const RunSummary summary = run_training(config, *claim, resume, limits, device, stop_requested, console);
   console.clear();
+  nlohmann::ordered_json result{
+      {"interrupted", summary.interrupted}, {"step", summary.steps_done}, {"folder", folder.path()}};
+  const auto add = [&](const char* set, const std::optional<Score>& score) {
+    if (score)
+      result[set] = {{"mean", score->mean}, {"standard_error", score->standard_error}, {"examples", score->examples}};
+  };
+  add("validation", summary.validation);
+  add("test", summary.test);
+  console.write({{"result", result}});
 
   if (summary.interrupted) {
     std::printf("stopped at step %lld, checkpoint written\n", static_cast<long long>(summary.steps_done));
@@ -345,6 +380,8 @@ int main(int argc, char** argv) {
        cxxopts::value<bool>()->default_value("false"))
       ("out", "Folder of the run (default: runs/MODEL, numbered if it is taken)",
        cxxopts::value<std::string>()->default_value(""))
+      ("json", "Also write what happens to this file, one JSON object per line; - is stdout (default: none)",
+       cxxopts::value<std::string>())
       ("resume", "Go on with the run in --out (default: the newest in runs, or of runs/MODEL with --model); more --epochs make "
        "it longer, --data says where its data are now",
        cxxopts::value<bool>()->default_value("false"));

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/safetensors.h"
 #include "tests/tools/cli_testing.h"
@@ -188,6 +190,33 @@ TEST_CASE("weights say what they were trained on, and are scored on it", "[cli]"
   CHECK(metadata.at("data") == place.path("tiny"));
   CHECK(metadata.at("version").starts_with("0.1"));
   CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 0.1"));
+}
+
+TEST_CASE("train tells scripts what happens, an object a line", "[cli]") {
+  const TrainingPlace place;
+  const Outcome outcome = place.run("train", TrainingPlace::options("run", {"--max-steps", "2", "--json", "-"}));
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.err, Contains("done at step 2"));
+  std::istringstream lines(outcome.out);
+  std::vector<nlohmann::json> objects;
+  for (std::string line; std::getline(lines, line);) objects.push_back(nlohmann::json::parse(line));
+  int steps = 0;
+  for (const nlohmann::json& object : objects) {
+    if (object.value("phase", "") != "training") continue;
+    CHECK(object.at("step") == ++steps);
+    CHECK(object.at("loss") > 0);
+  }
+  CHECK(steps == 2);
+  const nlohmann::json& result = objects.back().at("result");
+  CHECK(result.at("step") == 2);
+  CHECK(result.at("test").at("examples") == 12);
+  const nlohmann::json results = nlohmann::json::parse(place.bytes("run/results.json"));
+  CHECK(result.at("test").at("mean") == results.at("test_bpd").at("mean"));
+
+  place.output_of("gradcheck", {"--filter", "squeeze", "--json", "g.json"});
+  const nlohmann::json gradients = nlohmann::json::parse(place.bytes("g.json"));
+  REQUIRE_FALSE(gradients.empty());
+  for (const nlohmann::json& row : gradients) CHECK(row.at("ok") == true);
 }
 
 TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
