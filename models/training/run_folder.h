@@ -5,6 +5,7 @@
 //   last.safetensors   weights, Adam moments and counters: everything a resume needs
 //   best.safetensors   weights at the best validation bits/dim
 //   results.json       the closing scores
+//   training_examples.png  the first of what is learned from
 //   samples/*.png      grids of samples, one per snapshot
 //   events.out.*       the metrics and samples for TensorBoard
 //
@@ -46,6 +47,7 @@ class RunFolder {
   std::string best() const { return path_ + "/best.safetensors"; }
   std::string config() const { return path_ + "/config.json"; }
   std::string metrics() const { return path_ + "/metrics.csv"; }
+  std::string training_examples() const { return path_ + "/training_examples.png"; }
   std::string results() const { return path_ + "/results.json"; }
   std::string sample_grid(std::int64_t step) const;
 

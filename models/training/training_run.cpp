@@ -112,6 +112,7 @@ class Run {
                               trainer_.flow().takes_images() ? "validation image" : "validation row") +
                       ", run folder " + folder_.path());
     if (!dataset_.note.empty()) observer_.message(dataset_.note);
+    draw_training_examples();
     draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
     last_snapshot_ = Clock::now();
     bool validated = false;
@@ -340,6 +341,22 @@ class Run {
                   " keeps the last good checkpoint; start a new run with a smaller learning rate");
     }
     write_safetensors(folder_.last(), with_origin(trainer_.checkpoint()));
+  }
+
+  /// The first of what is learned from, so that a wrong file is seen.
+  void draw_training_examples() {
+    const Flow& flow = trainer_.flow();
+    ExampleSet set = select_examples(dataset_, Subset::kTrain, config_.training.seed);
+    const std::string path = folder_.training_examples();
+    if (std::filesystem::exists(path)) return;
+    if (flow.takes_images()) {
+      const int count = std::min<int>(at_most(kMostSamples, flow, kLeastSamples), int(set.index.size()));
+      const MapShape shape = flow.data_shape(count);
+      const std::vector<std::uint8_t> images = gather(set, flow.dims(), 0, std::size_t(count));
+      write_png_grid(path, images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
+    } else if (flow.dims() == 2) {
+      write_scatter(path, gather_values(set, 2, 0, std::min<std::size_t>(kPointCount, set.index.size())));
+    }
   }
 
   /// Samples as people look at them: a grid of images, or points in the plane. Who asks the run to stop does not wait

@@ -112,7 +112,7 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
   }
   CHECK(names ==
         "best.safetensors config.json events last.safetensors metrics.csv results.json samples samples/best.png "
-        "samples/step_0000000.png samples/step_0000005.png ");
+        "samples/step_0000000.png samples/step_0000005.png training_examples.png ");
   CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5 t5");
   const Dataset dataset = load_dataset(runs.config.data);
   const StepResult first = Trainer(runs.config.training, dataset, Device::kCpu).step();
