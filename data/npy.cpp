@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "data/zip_file.h"
 #include "engine/file.h"
 #include "engine/file_kind.h"
 #include "kernels/error.h"
@@ -17,8 +18,10 @@ namespace flowsmith {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr std::size_t kMaxHeader = 65536;  // of a plain array it has about 60 bytes
-constexpr std::size_t kMaxRank = 32;       // NumPy's own limit
+constexpr std::string_view kZipMagic = "PK\x03\x04";
+constexpr std::uint64_t kMaxUnpacked = std::uint64_t{4} << 30;  // bytes of the array of a .npz file, in memory at once
+constexpr std::size_t kMaxHeader = 65536;                       // of a plain array it has about 60 bytes
+constexpr std::size_t kMaxRank = 32;                            // NumPy's own limit
 constexpr std::size_t kAlignment = 64;
 
 [[noreturn]] void fail(const std::string& path, const std::string& why, const std::string& remedy) {
@@ -149,7 +152,12 @@ std::string dtype_of_descr(const std::string& path, const std::string& descr, bo
 
 NpyFile::NpyFile(const std::string& path) : file_(path) {
   std::array<char, 8> start = {};
-  const std::size_t got = file_.read(std::as_writable_bytes(std::span(start)));
+  std::size_t got = file_.read(std::as_writable_bytes(std::span(start)));
+  if (std::string_view(start.data(), got).starts_with(kZipMagic)) {
+    unpack();
+    got = std::min(unpacked_->size(), start.size());
+    take(std::as_writable_bytes(std::span(start).first(got)));
+  }
   if (got < start.size() || std::string_view(start.data(), kMagic.size()) != kMagic) {
     const std::string kind = known_kind(path);
     fail(path, kind.empty() ? "it is not a .npy file" : "it is not a .npy file but " + kind,
@@ -160,18 +168,18 @@ NpyFile::NpyFile(const std::string& path) : file_(path) {
     fail(path, "its format version is none of 1.0, 2.0 and 3.0", "save it with numpy.save");
   }
   std::array<std::uint8_t, 4> length = {};
-  file_.read_exactly(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
+  take(std::as_writable_bytes(std::span(length).first(version == 1 ? 2 : 4)));
   const std::size_t header_size =
       length[0] | std::size_t{length[1]} << 8 | std::size_t{length[2]} << 16 | std::size_t{length[3]} << 24;
   if (header_size > kMaxHeader) fail(path, "its header is too long", "save a plain array of numbers");
   std::string header(header_size, '\0');
-  file_.read_exactly(std::as_writable_bytes(std::span(header)));
+  take(std::as_writable_bytes(std::span(header)));
 
   const HeaderParser parsed(header, path);
   dtype_ = dtype_of_descr(path, parsed.descr(), swapped_);
   shape_ = parsed.shape();
   const auto count = static_cast<std::uint64_t>(element_count(shape_, "cannot read " + in_quotes(path) + ": it"));
-  bytes_ = file_.size() - start.size() - (version == 1 ? 2 : 4) - header_size;
+  bytes_ = (unpacked_ ? unpacked_->size() : file_.size()) - start.size() - (version == 1 ? 2 : 4) - header_size;
   if (bytes_ % dtype_size(dtype_) != 0 || bytes_ / dtype_size(dtype_) != count) {
     fail(path, "it has " + std::to_string(bytes_) + " bytes of data, not those of " + dtype_ + " " + shape_text(shape_),
          "copy or save it again");
@@ -180,9 +188,29 @@ NpyFile::NpyFile(const std::string& path) : file_(path) {
   if (parsed.fortran_order() && shape_.size() > 1) reorder();
 }
 
+void NpyFile::take(std::span<std::byte> bytes) {
+  if (!unpacked_) return file_.read_exactly(bytes);
+  if (bytes.size() > unpacked_->size() - taken_) fail(file_.path(), "its array ends too early", "save it again");
+  std::copy_n(unpacked_->begin() + std::ptrdiff_t(taken_), bytes.size(), bytes.begin());
+  taken_ += bytes.size();
+}
+
+void NpyFile::unpack() {
+  const ZipFile zip(file_);
+  std::vector<std::string> names = zip.names();
+  std::erase_if(names, [](const std::string& name) { return !name.ends_with(".npy"); });
+  if (names.size() != 1) {
+    std::string all;
+    for (const std::string& name : names) all += (all.empty() ? ": " : ", ") + in_quotes(name);
+    fail(file_.path(), "it is a zip file with " + std::to_string(names.size()) + " arrays" + all,
+         "save the one that is meant with numpy.save");
+  }
+  unpacked_ = zip.entry(names[0], kMaxUnpacked);
+}
+
 void NpyFile::reorder() {
   std::vector<std::byte> data(bytes_);
-  file_.read_exactly(data);
+  take(data);
   const std::size_t size = dtype_size(dtype_), count = bytes_ / size, rank = shape_.size();
   reordered_.resize(bytes_);
   std::vector<std::int64_t> at(rank, 0);  // the indices of element i in Fortran order: the first one runs fastest
@@ -196,7 +224,7 @@ void NpyFile::reorder() {
 
 void NpyFile::read(std::span<std::byte> bytes) {
   if (reordered_.empty()) {
-    file_.read_exactly(bytes);
+    take(bytes);
   } else {
     if (bytes.size() > reordered_.size() - given_) throw Error("there are not so many elements left to read");
     std::copy_n(reordered_.begin() + std::ptrdiff_t(given_), bytes.size(), bytes.begin());

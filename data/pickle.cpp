@@ -60,7 +60,7 @@ class Reader {
  public:
   Reader(std::span<const std::byte> bytes, const std::string& what) : bytes_(bytes), what_(what) {}
 
-  Pickle read() {
+  Pickle read(std::size_t* size) {
     if (next_byte() != kProto || next_byte() != 2) refuse("its pickle is not of protocol 2");
     while (true) {
       const std::uint8_t opcode = next_byte();
@@ -68,8 +68,10 @@ class Reader {
       step(opcode);
     }
     pickle_.root = pop();
-    if (!stack_.empty() || !marks_.empty() || position_ != bytes_.size())
+    if (size != nullptr) *size = position_;
+    if (!stack_.empty() || !marks_.empty() || (size == nullptr && position_ != bytes_.size())) {
       refuse("its pickle does not end where it stops");
+    }
     return std::move(pickle_);
   }
 
@@ -297,6 +299,8 @@ const PickleValue* Pickle::find(const PickleValue& dict, std::string_view key) c
   return found;
 }
 
-Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what) { return Reader(bytes, what).read(); }
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what, std::size_t* size) {
+  return Reader(bytes, what).read(size);
+}
 
 }  // namespace flowsmith

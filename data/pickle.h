@@ -47,6 +47,7 @@ struct Pickle {
 /// storages of floats (Float, Double, Half, BFloat16) and integers (Long to Byte, Bool); they stand for data and are
 /// never called. Neither depth nor cycles matter: nothing here recurses. Throws an Error that starts with `what` and
 /// says what was refused: other names, other opcodes, truncation, stack and memo errors, more than 2 million values.
-Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what);
+/// The pickle must end where the bytes do, unless `size` asks how many of them it is.
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what, std::size_t* size = nullptr);
 
 }  // namespace flowsmith

@@ -1,16 +1,13 @@
 #include "data/torch_checkpoint.h"
 
-#include <zip.h>
-
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <utility>
 
-#include "data/pickle.h"
+#include "data/torch_container.h"
 #include "engine/file.h"
 #include "kernels/error.h"
 
@@ -19,92 +16,14 @@ namespace {
 
 using Kind = PickleValue::Kind;
 
-constexpr std::uint64_t kMaxPickle = 16 << 20;
-constexpr std::uint64_t kMaxBytes = 1 << 30;
 constexpr std::size_t kMaxRank = 16;
-constexpr std::string_view kPickleName = "/data.pkl";
-
-// The zip file. Every entry that is read is stored as it is, so no more can come out than the file is long.
-class Archive {
- public:
-  explicit Archive(const std::string& path) : what_("cannot read " + in_quotes(path)), size_(InputFile(path).size()) {
-    int code = 0;
-    zip_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
-    if (!zip_) {
-      throw Error(
-          what_ +
-          ": it is cut off, or no zip file and so no checkpoint of PyTorch 1.6 or later; save it with torch.save");
-    }
-    find_prefix();
-    if (const auto order = entry("byteorder", 16); order && text(*order) != "little") {
-      throw Error(what_ + ": it was saved on a big-endian machine; save it again on a little-endian one");
-    }
-  }
-
-  const std::string& what() const { return what_; }
-
-  /// The bytes of PREFIX/name, or nothing if there is no such entry.
-  std::optional<std::vector<std::byte>> entry(const std::string& name, std::uint64_t max_size) const {
-    const std::string full = prefix_ + "/" + name;
-    zip_stat_t status;
-    if (zip_stat(zip_.get(), full.c_str(), 0, &status) != 0) return std::nullopt;
-    const std::string part = what_ + ": its entry " + in_quotes(full);
-    constexpr zip_uint64_t kNeeded =
-        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD;
-    if ((status.valid & kNeeded) != kNeeded || status.comp_method != ZIP_CM_STORE ||
-        status.encryption_method != ZIP_EM_NONE || status.comp_size != status.size) {
-      throw Error(part + " is compressed or encrypted; use the file as torch.save wrote it");
-    }
-    if (status.size > size_ || status.size > max_size) {
-      throw Error(part + " claims " + std::to_string(status.size) + " bytes, too many; check that the file is whole");
-    }
-    const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> file(zip_fopen_index(zip_.get(), status.index, 0),
-                                                                 zip_fclose);
-    std::vector<std::byte> bytes(status.size);
-    // The read past the end is what makes libzip compare the checksum.
-    std::byte beyond = {};
-    if (!file || zip_fread(file.get(), bytes.data(), bytes.size()) != static_cast<zip_int64_t>(bytes.size()) ||
-        zip_fread(file.get(), &beyond, 1) != 0) {
-      throw Error(part + " is cut off or damaged; copy the file again");
-    }
-    return bytes;
-  }
-
- private:
-  static std::string text(const std::vector<std::byte>& bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-
-  // torch.save puts everything below one folder, whose name is up to the one who saves.
-  void find_prefix() {
-    const zip_int64_t count = zip_get_num_entries(zip_.get(), 0);
-    int found = 0;
-    for (zip_int64_t i = 0; i < count; ++i) {
-      const char* raw = zip_get_name(zip_.get(), static_cast<zip_uint64_t>(i), 0);
-      const std::string_view name = raw != nullptr ? raw : "";
-      if (!name.ends_with(kPickleName) || name.find('/') != name.size() - kPickleName.size()) continue;
-      prefix_ = name.substr(0, name.size() - kPickleName.size());
-      ++found;
-    }
-    if (found != 1) {
-      throw Error(what_ + ": it is a zip file with " + (found == 0 ? "no" : "more than one") +
-                  " data.pkl, so no PyTorch checkpoint; save it with torch.save");
-    }
-  }
-
-  std::string what_;
-  std::uint64_t size_;
-  std::unique_ptr<zip_t, void (*)(zip_t*)> zip_{nullptr, zip_discard};
-  std::string prefix_;
-};
 
 class CheckpointReader {
  public:
-  explicit CheckpointReader(const std::string& path) : archive_(path) {
-    const auto bytes = archive_.entry("data.pkl", kMaxPickle);
-    if (!bytes) throw Error(archive_.what() + ": its data.pkl cannot be found again; copy the file again");
-    pickle_ = read_pickle(*bytes, archive_.what());
-  }
+  explicit CheckpointReader(const std::string& path)
+      : what_("cannot read " + in_quotes(path)),
+        container_(open_torch_container(path)),
+        pickle_(container_->pickle()) {}
 
   TorchCheckpoint read(const std::string& key) {
     const PickleValue& root = pickle_.at(pickle_.root);
@@ -113,7 +32,7 @@ class CheckpointReader {
     TorchCheckpoint result;
     const PickleValue* const dict = chosen(root, key, result.key);
     if (dict == nullptr || dict->kind != Kind::kDict) {
-      throw Error(archive_.what() + ": it holds no state_dict; save it as torch.save(model.state_dict(), file)");
+      throw Error(what_ + ": it holds no state_dict; save it as torch.save(model.state_dict(), file)");
     }
     for (const auto& [place, set] : sets_) {
       if (set != dict) result.others.push_back(place);
@@ -158,7 +77,7 @@ class CheckpointReader {
         place = name;
         return set;
       }
-      throw Error(archive_.what() + ": there are no weights under " + in_quotes(key) + "; there are " +
+      throw Error(what_ + ": there are no weights under " + in_quotes(key) + "; there are " +
                   (all.empty() ? "none" : "some under " + all));
     }
     if (root.kind != Kind::kDict) return nullptr;
@@ -200,9 +119,9 @@ class CheckpointReader {
       const PickleValue& key = pickle_.at(dict->items[i]);
       const PickleValue& value = pickle_.at(dict->items[i + 1]);
       if (key.kind != Kind::kString) {
-        throw Error(archive_.what() + ": a key of its state_dict is no string; save only the state_dict of a model");
+        throw Error(what_ + ": a key of its state_dict is no string; save only the state_dict of a model");
       }
-      const std::string what = archive_.what() + ": entry " + in_quotes(key.text);
+      const std::string what = what_ + ": entry " + in_quotes(key.text);
       if (!names.insert(key.text).second) throw Error(what + " comes twice in the state_dict; save it again");
       if (value.kind != Kind::kTensor) {
         throw Error(what + " of the state_dict is no tensor; save only the state_dict of a model");
@@ -239,41 +158,26 @@ class CheckpointReader {
   }
 
   void charge(std::uint64_t bytes, const std::string& what) {
-    if (bytes > kMaxBytes - used_) malformed(what, "takes the checkpoint past 1 GiB");
+    if (bytes > kMaxCheckpointBytes - used_) malformed(what, "takes the checkpoint past 1 GiB");
     used_ += bytes;
   }
 
-  // ('storage', torch.FloatStorage, '17', 'cuda:0', 784): a type, the entry data/17, its device, its elements.
   Storage storage(const PickleValue& reference, const std::string& what) {
-    const PickleValue& id = item(reference, 0, Kind::kTuple, what);
-    static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
-        {"torch FloatStorage", "F32"},     {"torch DoubleStorage", "F64"}, {"torch HalfStorage", "F16"},
-        {"torch BFloat16Storage", "BF16"}, {"torch LongStorage", "I64"},   {"torch IntStorage", "I32"},
-        {"torch ShortStorage", "I16"},     {"torch CharStorage", "I8"},    {"torch ByteStorage", "U8"},
-        {"torch BoolStorage", "BOOL"}};
-    const std::string& tag = item(id, 0, Kind::kString, what).text;
-    const std::string& type_name = item(id, 1, Kind::kGlobal, what).text;
-    const std::string& key = item(id, 2, Kind::kString, what).text;
-    const std::int64_t count = item(id, 4, Kind::kInt, what).integer;
-    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](auto t) { return t.first == type_name; });
-    if (tag != "storage" || type == std::end(kTypes)) malformed(what, "is not kept in a torch storage");
-    if (key.empty() || key.size() > 20 || key.find_first_not_of("0123456789") != std::string::npos) {
-      malformed(what, "is kept under the name " + in_quotes(key) + ", which is no number");
-    }
+    const auto [dtype, key, count] = torch_storage_id(pickle_, reference, what);
     auto found = storages_.find(key);
     if (found == storages_.end()) {
-      auto bytes = archive_.entry("data/" + key, kMaxBytes);
-      if (!bytes) malformed(what, "needs the entry data/" + key + ", which is missing");
+      auto bytes = container_->storage(key);
+      if (!bytes) malformed(what, "needs the storage " + key + ", which is missing");
       charge(bytes->size(), what);
       found = storages_.emplace(key, std::move(*bytes)).first;
     }
-    const std::size_t size = dtype_size(type->second);
+    const std::size_t size = dtype_size(dtype);
     const std::size_t held = found->second.size();
     if (count < 0 || held % size != 0 || held / size != static_cast<std::uint64_t>(count)) {
-      malformed(what, "needs " + std::to_string(count) + " elements of data/" + key + ", which has " +
+      malformed(what, "needs " + std::to_string(count) + " elements of storage " + key + ", which has " +
                           std::to_string(held) + " bytes");
     }
-    return {std::string(type->second), found->second};
+    return {dtype, found->second};
   }
 
   // _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks): element (i, j, ...) is number
@@ -288,7 +192,7 @@ class CheckpointReader {
     const std::int64_t count = element_count(result.shape, what);
     const std::size_t size = dtype_size(result.dtype);
     check_reach(result.shape, stride, offset, count, from.bytes.size() / size, what);
-    if (static_cast<std::uint64_t>(count) > kMaxBytes) malformed(what, "takes the checkpoint past 1 GiB");
+    if (static_cast<std::uint64_t>(count) > kMaxCheckpointBytes) malformed(what, "takes the checkpoint past 1 GiB");
     charge(static_cast<std::uint64_t>(count) * size, what);
     result.data.resize(static_cast<std::size_t>(count) * size);
     if (count > 0) gather(result, stride, from.bytes.subspan(static_cast<std::size_t>(offset) * size), size);
@@ -335,8 +239,9 @@ class CheckpointReader {
     }
   }
 
-  Archive archive_;
-  Pickle pickle_;
+  std::string what_;
+  std::unique_ptr<TorchContainer> container_;
+  const Pickle& pickle_;
   std::vector<std::pair<std::string, const PickleValue*>> sets_;  ///< dicts of tensors, by the keys that lead to them
   std::map<std::string, std::vector<std::byte>> storages_;
   std::uint64_t used_ = 0;

@@ -13,16 +13,16 @@ namespace {
 
 constexpr const char* kDescription =
     "Measures training, scoring, sampling and single kernels.\n\n"
-    "The benchmarks of one model, and then all kernels, are warmed up and take turns; the table shows the median call\n"
-    "over the rounds, the fastest and the slowest. Operations are the multiply-adds of the networks' convolutions and\n"
+    "The benchmarks of one model, and then all kernels, are warmed up and take turns; the table shows the median call "
+    "over the rounds, the fastest and the slowest. Operations are the multiply-adds of the networks' convolutions and "
     "fully connected layers, each counting two, and nothing else; a training step counts as three forward passes, "
-    "with\n"
-    "recompute as four. GB/s counts what a perfect kernel would move: every input read once, every output written\n"
-    "once. The ceilings are measured between the others: multiply-adds on registers, and on a GPU also tensor cores\n"
-    "(mma.sync) and a copy in its memory. A kernel whose tensors fit into the cache can exceed the copy. Launches are\n"
-    "the nodes of the CUDA graph per call. What does not apply is '-' in the table and null in the JSON file. On a\n"
-    "GPU, in fp32 and tf32, what has convolutions in it is measured again with cuDNN and cuBLAS in place of our\n"
-    "kernels, where these libraries are found: NAME_cudnn. On a CPU with --nets bf16 it is measured again in fp32:\n"
+    "with "
+    "recompute as four. GB/s counts what a perfect kernel would move: every input read once, every output written "
+    "once. The ceilings are measured between the others: multiply-adds on registers, and on a GPU also tensor cores "
+    "(mma.sync) and a copy in its memory. A kernel whose tensors fit into the cache can exceed the copy. Launches are "
+    "the nodes of the CUDA graph per call. What does not apply is '-' in the table and null in the JSON file. On a "
+    "GPU, in fp32 and tf32, what has convolutions in it is measured again with cuDNN and cuBLAS in place of our "
+    "kernels, where these libraries are found: NAME_cudnn. On a CPU with --nets bf16 it is measured again in fp32: "
     "NAME_fp32.\n";
 
 /// "train_step, score, ...": every name once.
@@ -140,7 +140,7 @@ int main(int argc, char** argv) {
       ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
       ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
        cxxopts::value<bool>()->default_value("false"))
-      ("growth", "Training steps of the tutorial's models of twice the batch, couplings and side, and on one thread, too:\n"
+      ("growth", "Training steps of the tutorial's models of twice the batch, couplings and side, and on one thread, too: "
        "how time grows with the work (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());

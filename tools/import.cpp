@@ -42,10 +42,9 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options(
-      "flow import",
-      "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the\n"
-      "checkpoint is executed.\n");
+  cxxopts::Options options("flow import",
+                           "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the "
+                           "checkpoint is executed.\n");
   // clang-format off
   options.add_options()
       ("in", "PyTorch checkpoint", cxxopts::value<std::string>())

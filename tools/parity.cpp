@@ -32,10 +32,10 @@ int parity(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   cxxopts::Options options("flow parity",
                            "Replays training steps on given images, noise and weights.\n\n"
-                           "IN: metadata config (or model and edition of the tutorial), lr, clip_norm; the weights by\n"
-                           "name; and either images U8 [S,B,C,H,W] with noise F32 of that shape (uniform\n"
-                           "dequantization noise), or data F32 [S,B,D] or [S,B,H,W,C].\n"
-                           "OUT: log_prob F32 [S,B], loss F32 [S], grad_norm F32 [S], z.final F32 [B,C,H,W] of the\n"
+                           "IN: metadata config (or model and edition of the tutorial), lr, clip_norm; the weights by "
+                           "name; and either images U8 [S,B,C,H,W] with noise F32 of that shape (uniform "
+                           "dequantization noise), or data F32 [S,B,D] or [S,B,H,W,C].\n\n"
+                           "OUT: log_prob F32 [S,B], loss F32 [S], grad_norm F32 [S], z.final F32 [B,C,H,W] of the "
                            "first step, and the weights after S Adam steps.\n");
   // clang-format off
   options.add_options()

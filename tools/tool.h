@@ -5,6 +5,8 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <cstdio>
 #include <cxxopts.hpp>
@@ -12,9 +14,12 @@
 #include <istream>
 #include <new>
 #include <string>
+#include <vector>
 
+#include "engine/text.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "tools/progress.h"
 
 namespace flowsmith {
 
@@ -56,6 +61,24 @@ inline std::string unreadable_words(cxxopts::Options& options, int argc, const c
   return argv[argc - 1];
 }
 
+/// The words of the command line, with -n for the --n that people write too: the parser takes one letter behind two
+/// dashes for an error.
+inline std::vector<std::string> words_of(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  for (std::size_t i = 1; i < words.size() && words[i] != "--"; ++i) {
+    std::string& word = words[i];
+    if (word.size() < 3 || !word.starts_with("--") || !std::isalpha(static_cast<unsigned char>(word[2]))) continue;
+    if (word.size() == 3) {
+      word.erase(0, 1);
+    } else if (word[3] == '=') {
+      const std::string value = word.substr(4);
+      word = word.substr(1, 2);
+      words.insert(words.begin() + std::ptrdiff_t(i) + 1, value);
+    }
+  }
+  return words;
+}
+
 /// `message` fit for a terminal: one line without control characters, which a name out of a hostile file may hold.
 inline std::string one_line(std::string message) {
   constexpr std::size_t kLongest = 5000;  // room for a path of any length
@@ -75,19 +98,26 @@ inline bool reader_is_gone(std::FILE* stream) {
 /// Runs body(options) and returns the exit code: that of the body, 0 for --help, 2 for an error, which goes to stderr
 /// as one line. Options that the tool does not know and arguments without an option are errors.
 template <class Body>
-int run_tool(const char* name, cxxopts::Options& options, int argc, char** argv, Body&& body) {
+int run_tool(const char* name, cxxopts::Options& options, int argc, const char* const* argv, Body&& body) {
+  const std::vector<std::string> words = words_of(argc, argv);
+  std::vector<const char*> pointers;
+  for (const std::string& word : words) pointers.push_back(word.c_str());
+  argc = int(pointers.size());
+  argv = pointers.data();
   const auto fail = [&](const std::string& message) {
     std::fflush(stdout);
     std::fprintf(stderr, "%s: %s\n", name, one_line(message).c_str());
     return 2;
   };
-  options.set_width(100);
+  constexpr int kWidest = 100;  // longer lines are hard to read
+  const auto width = std::size_t(std::min(terminal_columns(stdout), kWidest));
+  options.set_width(width);
   options.add_options()("h,help", "Show this help")("version", "Show the version of the program");
   try {
     const cxxopts::ParseResult parsed = options.parse(argc, argv);
     int code = 0;
     if (parsed.count("help") > 0) {
-      std::fputs(options.help().c_str(), stdout);
+      std::fputs(wrapped(options.help(), width).c_str(), stdout);  // cxxopts breaks no description
     } else if (parsed.count("version") > 0) {
       std::printf("flowsmith %s\n", std::string(version()).c_str());
     } else if (!parsed.unmatched().empty()) {

@@ -351,8 +351,8 @@ int main(int argc, char** argv) {
   flowsmith::add_model_options(options);
   // clang-format off
   options.add_options()
-      ("data", "Folder of IDX files, CIFAR-10's binary files or PNG images, or a name below data/; a toy density (moons,\n"
-       "rings, pinwheel, checkerboard, spirals, gaussians); or a .npy or .csv file of N x D numbers: docs/datasets.md\n"
+      ("data", "Folder of IDX files, CIFAR-10's binary files or PNG images, or a name below data/; a toy density (moons, "
+       "rings, pinwheel, checkerboard, spirals, gaussians); or a .npy or .csv file of N x D numbers: docs/datasets.md "
        "(default: the model's; mnist of the tutorial's)", cxxopts::value<std::string>())
       ("channels", "Convert images to 1 (grey) or 3 (colour) channels (default: as they are)", cxxopts::value<int>())
       ("pad", "Centre images on black squares of this side (default: as they are)", cxxopts::value<int>())

@@ -131,8 +131,8 @@ int main(int argc, char** argv) {
   using flowsmith::Real;
   cxxopts::Options options(
       "flow transform",
-      "Runs the layers of a flow on an array of float32 or float64 numbers, N x D or N x H x W x C: x to z, or with\n"
-      "--inverse z to x. Of flows of 8-bit images x is what their dequantization gives. Where layers split, z is N x\n"
+      "Runs the layers of a flow on an array of float32 or float64 numbers, N x D or N x H x W x C: x to z, or with "
+      "--inverse z to x. Of flows of 8-bit images x is what their dequantization gives. Where layers split, z is N x "
       "D, the latents of an example one behind the other.\n");
   // clang-format off
   options.add_options()

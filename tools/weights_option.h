@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data/shipped.h"
+#include "data/torch_container.h"
 #include "kernels/error.h"
 #include "models/training/run_folder.h"
 
@@ -14,7 +15,8 @@ namespace flowsmith {
 
 inline constexpr char kShippedWeights[] = "weights/multiscale.safetensors";
 inline constexpr char kShippedWeightsHelp[] = " (default: the multiscale flow of the repository)";
-inline constexpr char kWeightsHelp[] = "A weight file, the folder of a run, or a name in data/weights";
+inline constexpr char kWeightsHelp[] =
+    "A weight file or PyTorch checkpoint, the folder of a run, or a name in data/weights";
 
 /// Throws Error if they are not there, as for a program that was copied somewhere else.
 inline std::string shipped_weights() {
@@ -39,6 +41,9 @@ inline std::string weights_named(const std::string& name) {
   }
   if (!std::filesystem::exists(name, ignored) && name.find('/') == std::string::npos) {
     if (const auto path = find_shipped("weights/" + name + ".safetensors")) return chosen(*path, "");
+  }
+  if (std::filesystem::exists(name, ignored) && looks_like_torch(name)) {
+    return chosen(name, " (a PyTorch checkpoint, imported in memory)");
   }
   return name;
 }

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "data/torch_checkpoint.h"
+#include "data/torch_container.h"
 #include "engine/file.h"
 #include "engine/version.h"
 #include "models/files/tutorial_files.h"
@@ -190,8 +192,13 @@ Flow flow_for(const SafetensorsFile& file, const std::string& path, Device devic
   return flow_for(config_of(file, path), file, path, device);
 }
 
+SafetensorsFile read_weights(const std::string& path) {
+  if (looks_like_torch(path)) return {{}, read_torch_checkpoint(path).tensors};
+  return read_safetensors(path);
+}
+
 Flow Flow::load(const std::string& path, Device device) {
-  const SafetensorsFile file = read_safetensors(path);
+  const SafetensorsFile file = read_weights(path);
   Flow flow = flow_for(file, path, device);
   load_weights(flow, file, path);
   flow.origin_ = origin_of(file);

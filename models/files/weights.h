@@ -19,6 +19,9 @@ T metadata_number(const SafetensorsFile& file, const std::string& key, const std
 /// The shortest text that metadata_number() reads back to the same bits.
 std::string number_text(double value);
 
+/// The tensors of a weight file, or of a PyTorch checkpoint (data/torch_checkpoint.h), whichever it is.
+SafetensorsFile read_weights(const std::string& path);
+
 /// A flow for the weights of a file, which it does not load yet. Throws Error naming `path`, also if the file is far
 /// too small for so large a flow: what a configuration says must not decide how much memory is taken.
 Flow flow_for(const FlowConfig& config, const SafetensorsFile& file, const std::string& path, Device device);

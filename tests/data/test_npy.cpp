@@ -5,6 +5,7 @@
 
 #include "data/npy.h"
 #include "engine/file.h"
+#include "tests/data/zip_files.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -77,11 +78,38 @@ TEST_CASE("every header that NumPy may write is understood", "[npy]") {
         Shape{1, 6});
 }
 
+TEST_CASE("the one array of a .npz file is read", "[npy]") {
+  const TempDir dir;
+  const std::string path = dir.file("some.npz");
+  const std::string rows = npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef");
+  const std::string columns =
+      npy_bytes("{'descr': '>u2', 'fortran_order': True, 'shape': (2, 2), }", std::string("\0\1\0\2\0\3\0\4", 8));
+  for (const bool compressed : {false, true}) {  // numpy.savez and savez_compressed
+    write_zip(path, {{"arr_0.npy", rows}}, compressed);
+    const NamedTensor array = read_npy(path);
+    CHECK(array.shape == std::vector<std::int64_t>{2, 3});
+    CHECK(std::string(reinterpret_cast<const char*>(array.data.data()), array.data.size()) == "abcdef");
+    write_zip(path, {{"readme.txt", "x"}, {"x.npy", columns}}, compressed);
+    const NamedTensor turned = read_npy(path);
+    CHECK(numbers_of(turned.dtype, turned.data) == std::vector<double>{1, 3, 2, 4});
+  }
+  const auto reading = [&] { return error_of([&] { read_npy(path); }); };
+  write_zip(path, {{"x.npy", rows}, {"y.npy", rows}});
+  CHECK_THAT(reading(), Contains("some.npz'") && Contains("2 arrays: 'x.npy', 'y.npy'") && Contains("numpy.save"));
+  write_zip(path, {{"readme.txt", "x"}});
+  CHECK_THAT(reading(), Contains("0 arrays;"));
+  for (std::size_t size = 0; size < rows.size(); ++size) {
+    write_zip(path, {{"x.npy", rows.substr(0, size)}});
+    CHECK_THAT(reading(), Contains("some.npz'"));
+  }
+  write_zip(path, {{"x.npy", rows + "g"}});
+  CHECK_THAT(reading(), Contains("7 bytes of data, not those of U8 (2, 3)"));
+}
+
 TEST_CASE(".npy files of another kind are refused with the remedy", "[npy]") {
   const std::string good = npy_bytes("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3), }", "abcdef");
   CHECK_THAT(complaint(""), Contains("not a .npy file"));
-  CHECK_THAT(complaint("PK\x03\x04 an .npz file"),
-             Contains("not a .npy file but a zip file") && Contains("numpy.load"));
+  CHECK_THAT(complaint("PK\x03\x04 an .npz file"), Contains("no zip file"));
   CHECK_THAT(complaint("<!DOCTYPE html><html>"), Contains("an HTML page") && Contains("download it again"));
   CHECK_THAT(complaint(npy_bytes("{}", "", 4)), Contains("version"));
   CHECK_THAT(complaint(good + "g"), Contains("7 bytes of data, not those of U8 (2, 3)"));

@@ -1,31 +1,14 @@
 // Checkpoints in the form of torch.save made by hand, for the tests of their reader.
 #pragma once
 
-#include <zip.h>
-
 #include <cstdint>
-#include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace flowsmith {
+#include "tests/data/zip_files.h"
 
-/// Writes a zip file of these entries in order; `method` is how they are kept.
-inline void write_zip(const std::string& path, const std::vector<std::pair<std::string, std::string>>& entries,
-                      zip_int32_t method = ZIP_CM_STORE) {
-  int code = 0;
-  zip_t* zip = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
-  if (zip == nullptr) throw std::runtime_error("zip_open");
-  for (const auto& [name, bytes] : entries) {
-    zip_source_t* source = zip_source_buffer(zip, bytes.data(), bytes.size(), 0);
-    const zip_int64_t index = zip_file_add(zip, name.c_str(), source, 0);
-    if (index < 0) throw std::runtime_error("zip_file_add");
-    zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), method, 0);
-  }
-  if (zip_close(zip) != 0) throw std::runtime_error("zip_close");
-}
+namespace flowsmith {
 
 /// Pieces of a pickle of protocol 2; each leaves one value on the stack.
 namespace pickled {

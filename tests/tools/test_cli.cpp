@@ -450,6 +450,12 @@ TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's
   const std::string text = place.output_of("import", {"m.ckpt", "out.safetensors"});
   CHECK(text == "simple_2022, 335128 parameters: out.safetensors\n");
   CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
+  // The other tools take it as it is.
+  const auto drawn = [&](const std::string& weights) {
+    place.output_of("sample", {"--weights", weights, "--n", "2", "--out", "drawn.npy", "--device", "cpu"});
+    return place.bytes("drawn.npy");
+  };
+  CHECK(drawn("m.ckpt") == drawn("expected.safetensors"));
 
   entries[0].second = pickled::file(pickled::dict(
       {{"model_state_dict", pickled::dict(state)}, {"ema", pickled::dict({{"shadow", pickled::dict(doubles)}})}}));
