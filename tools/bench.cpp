@@ -7,6 +7,7 @@
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
+#include "tools/table.h"
 
 namespace flowsmith {
 namespace {
@@ -37,28 +38,31 @@ std::string benchmark_names() {
 }
 
 /// A number in a table, or '-'.
-std::string cell(std::optional<double> value, const char* format) {
-  if (!value) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, format, *value);
-  return text;
-}
+std::string cell(std::optional<double> value, const char* format) { return value ? number_text(format, *value) : "-"; }
 
 std::string percent(std::optional<double> share) {
   return cell(share ? std::optional(100 * *share) : std::nullopt, "%.1f %%");
 }
 
-void print_table(const BenchmarkReport& report) {
-  std::size_t width = 0;
-  for (const BenchmarkResult& r : report.results) width = std::max(width, r.name.size() + r.model.size() + 1);
-  std::printf("%-*s %6s %12s %12s %12s %9s %8s %8s %8s %8s\n", int(width), "benchmark", "batch", "median, ms",
-              "min, ms", "max, ms", "GFLOP/s", "of peak", "GB/s", "of copy", "launches");
+void print_results(const BenchmarkReport& report) {
+  std::vector<std::vector<std::string>> rows;
   for (const BenchmarkResult& r : report.results) {
-    std::printf("%-*s %6d %12.3f %12.3f %12.3f %9s %8s %8s %8s %8s\n", int(width), (r.name + "/" + r.model).c_str(),
-                r.batch, r.median_s * 1e3, r.min_s * 1e3, r.max_s * 1e3, cell(r.gflop_per_s, "%.1f").c_str(),
-                percent(r.share_of_peak).c_str(), cell(r.gb_per_s, "%.1f").c_str(),
-                percent(r.share_of_bandwidth).c_str(), cell(r.graph_nodes, "%.0f").c_str());
+    rows.push_back({r.name + "/" + r.model, std::to_string(r.batch), number_text("%.3f", r.median_s * 1e3),
+                    number_text("%.3f", r.min_s * 1e3), number_text("%.3f", r.max_s * 1e3), cell(r.gflop_per_s, "%.1f"),
+                    percent(r.share_of_peak), cell(r.gb_per_s, "%.1f"), percent(r.share_of_bandwidth),
+                    cell(r.graph_nodes, "%.0f")});
   }
+  print_table({{"benchmark", true},
+               {"batch", false, 7},
+               {"median, ms"},
+               {"min, ms", false, 5},
+               {"max, ms", false, 6},
+               {"GFLOP/s", false, 3},
+               {"of peak", false, 1},
+               {"GB/s", false, 4},
+               {"of copy", false, 2},
+               {"launches", false, 8}},
+              rows);
 }
 
 /// What the machine is, and what it can do at most.
@@ -66,9 +70,9 @@ void print_header(const BenchmarkOptions& which, const std::string& nets, const 
   const std::string rounds = "median of " + std::to_string(repeats) + " round" + (repeats == 1 ? "" : "s");
   if (is_host(which.device)) {
     const int threads = thread_count(which.device);
-    std::printf("device %s, %d thread%s, SIMD target %s, measured multiply-add peak %.1f GFLOP/s, %s\n",
+    std::printf("device %s, %d thread%s, SIMD target %s, %s\nmeasured multiply-add peak %.1f GFLOP/s\n",
                 device_name(which.device).c_str(), threads, threads == 1 ? "" : "s", cpu::simd_target().c_str(),
-                ceilings.fp32_gflop_per_s, rounds.c_str());
+                rounds.c_str(), ceilings.fp32_gflop_per_s);
     if (which.device.precision == NetPrecision::kBf16) {
       std::printf("networks in %s, measured peak %.1f GFLOP/s\n", nets.c_str(), ceilings.bf16_gflop_per_s);
     }
@@ -76,7 +80,8 @@ void print_header(const BenchmarkOptions& which, const std::string& nets, const 
   } else {
     std::printf(
         "device %s, networks in %s, %s\n"
-        "measured peaks: multiply-add %.0f GFLOP/s (fp32), mma.sync %.0f (tf32) and %.0f (bf16), copy %.0f GB/s\n\n",
+        "measured peaks: multiply-add %.0f GFLOP/s (fp32), mma.sync %.0f (tf32) and\n"
+        "%.0f (bf16), copy %.0f GB/s\n\n",
         describe_device(which.device).c_str(), nets.c_str(), rounds.c_str(), ceilings.fp32_gflop_per_s,
         ceilings.tf32_gflop_per_s, ceilings.bf16_gflop_per_s, ceilings.copy_gb_per_s);
   }
@@ -116,7 +121,7 @@ int bench(const cxxopts::ParseResult& options) {
       });
   line.reset();
   print_header(which, options["nets"].as<std::string>(), report.ceilings, repeats);
-  print_table(report);
+  print_results(report);
   if (json) {
     json->write(to_json(report.results));
     json->commit();

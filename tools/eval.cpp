@@ -8,6 +8,7 @@
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
+#include "tools/table.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith {
@@ -78,33 +79,38 @@ Row evaluate_file(const std::string& path, Flow flow, const cxxopts::ParseResult
           flow.parameters().element_count()};
 }
 
-void print_table(const std::vector<Row>& rows, const std::string& split, int samples, const std::string& unit) {
+void print_scores(const std::vector<Row>& rows, const std::string& split, int samples, const std::string& unit) {
   const bool images = unit == "bits/dim";
   if (images) {
-    std::printf("%s bits/dim with %d importance sample%s; times for a batch of %d\n\n", split.c_str(), samples,
-                samples == 1 ? "" : "s", kTimedBatch);
+    std::printf("%s bits/dim with %s,\ntimes for a batch of %d\n\n", split.c_str(),
+                counted(samples, "importance sample").c_str(), kTimedBatch);
   } else {
     std::printf("%s nats; times for a batch of %d\n\n", split.c_str(), kTimedBatch);
   }
-  const bool batch_statistics = rows.front().batch_statistics.has_value();
-  std::printf("%-16s %7s %19s %14s %s%12s %12s %12s  %s\n", "Model", images ? "Images" : "Rows",
-              images ? "Bits/dim" : "Nats", "Single sample", batch_statistics ? "Batch statistics " : "", "Scoring",
-              "Sampling", "Parameters", "Weights");
+  const auto time = [](const std::optional<double>& ms) { return ms ? number_text("%.0f ms", *ms) : "-"; };
+  std::vector<std::vector<std::string>> cells;
   for (const Row& row : rows) {
-    char score[40], of_batch[24] = "";
     // The error of one score alone is not known.
-    std::snprintf(score, sizeof score, row.score.examples > 1 ? "%.4f +- %.4f" : "%.4f +- -", row.score.score,
-                  row.score.standard_error);
-    const auto time = [](const std::optional<double>& ms) {
-      char text[24] = "-";
-      if (ms) std::snprintf(text, sizeof text, "%.0f ms", *ms);
-      return std::string(text);
-    };
-    if (row.batch_statistics) std::snprintf(of_batch, sizeof of_batch, "%16.4f ", *row.batch_statistics);
-    std::printf("%-16s %7zu %19s %14.4f %s%12s %12s %12zu  %s\n", row.model.c_str(), row.score.examples, score,
-                row.score.single_sample_score, of_batch, time(row.scoring_ms).c_str(), time(row.sampling_ms).c_str(),
-                row.parameters, row.weights.c_str());
+    const std::string error = row.score.examples > 1 ? number_text("%.4f", row.score.standard_error) : "-";
+    cells.push_back({row.model, std::to_string(row.score.examples),
+                     number_text("%.4f", row.score.score) + " +- " + error,
+                     number_text("%.4f", row.score.single_sample_score),
+                     row.batch_statistics ? number_text("%.4f", *row.batch_statistics) : "-", time(row.scoring_ms),
+                     time(row.sampling_ms), std::to_string(row.parameters)});
   }
+  std::vector<TableColumn> columns{
+      {"Model", true},          {images ? "Images" : "Rows"},   {images ? "Bits/dim" : "Nats"},
+      {"One sample", false, 1}, {"Batch statistics", false, 2}, {"Scoring", false, 4},
+      {"Sampling", false, 5},   {"Parameters", false, 3}};
+  if (!rows.front().batch_statistics) {
+    constexpr int kBatchStatistics = 4;
+    columns.erase(columns.begin() + kBatchStatistics);
+    for (auto& row : cells) row.erase(row.begin() + kBatchStatistics);
+  }
+  print_table(columns, cells);
+  // Whole, so that they can be copied.
+  std::printf("\n");
+  for (const Row& row : rows) std::printf("%s: %s\n", row.model.c_str(), row.weights.c_str());
 }
 
 nlohmann::ordered_json or_null(const std::optional<double>& value) {
@@ -177,7 +183,7 @@ int eval(const cxxopts::ParseResult& options) {
         evaluate_file(weights[i], std::move(flows[i]), options, dataset.value_or(Dataset{}), choice.seed, images));
   }
   const std::string what = images.empty() ? split : images;
-  print_table(rows, what, samples, unit);
+  print_scores(rows, what, samples, unit);
   if (!json.empty()) write_json(json, rows, what, samples, unit);
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "models/gradient_suite.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/table.h"
 
 namespace flowsmith {
 namespace {
@@ -25,15 +26,32 @@ bool passed(const GradientCase& gradient_case, const GradientCheck& check) {
   return check.error <= gradient_case.bound;
 }
 
+/// Whether the names of ops stand on lines of their own, as on a terminal that is too narrow for all in one line.
+bool names_alone() {
+  constexpr int kWidthOfAll = 133;
+  return isatty(fileno(stdout)) && terminal_columns(stdout) < kWidthOfAll;
+}
+
+void print_row(const std::string& name, const std::string& input, const std::string& size, const std::string& error,
+               const std::string& bound, const std::string& verdict) {
+  if (names_alone()) {
+    constexpr int kOthers = 38, kMost = 36;
+    std::printf("  %-*s", std::min(kMost, terminal_columns(stdout) - kOthers), input.c_str());
+  } else {
+    std::printf("%-56s %-40s", name.c_str(), input.c_str());
+  }
+  std::printf(" %7s %9s %8s  %s\n", size.c_str(), error.c_str(), bound.c_str(), verdict.c_str());
+}
+
 void print_row(const GradientCase& gradient_case, const GradientCheck& check) {
-  const bool ok = passed(gradient_case, check);
-  std::printf("%-56s %-40s %7zu %9.1e %8.0e  %s%s\n", gradient_case.name.c_str(), check.input.c_str(), check.size,
-              check.error, gradient_case.bound, ok ? "ok" : "FAIL at ", ok ? "" : check.where.c_str());
+  print_row(gradient_case.name, check.input, std::to_string(check.size), number_text("%.1e", check.error),
+            number_text("%.0e", gradient_case.bound), passed(gradient_case, check) ? "ok" : "FAIL at " + check.where);
 }
 
 /// Runs a case, prints its rows, adds all of them to `json` and returns the number of inputs that failed.
 std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs, nlohmann::ordered_json& json) {
   const std::vector<GradientCheck> checks = gradient_case.run();
+  if (names_alone()) std::printf("%s\n", gradient_case.name.c_str());
   inputs += checks.size();
   for (const GradientCheck& check : checks) {
     json.push_back({{"op", gradient_case.name},
@@ -52,8 +70,8 @@ std::size_t run_case(const GradientCase& gradient_case, std::size_t& inputs, nlo
     if (checks.size() <= kMostRows || !ok || &check == &*worst) print_row(gradient_case, check);
   }
   if (checks.size() > kMostRows) {
-    std::printf("%-56s %zu inputs: the worst, and all that failed, are above\n", gradient_case.name.c_str(),
-                checks.size());
+    std::printf("%-*s %zu inputs: the worst, and all that failed, are above\n", names_alone() ? 1 : 56,
+                names_alone() ? "" : gradient_case.name.c_str(), checks.size());
   }
   return failures;
 }
@@ -63,7 +81,7 @@ int gradcheck(const cxxopts::ParseResult& options) {
   const std::string path = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
   require_outputs({}, {{"--json", path}});
   const auto start = std::chrono::steady_clock::now();
-  std::printf("%-56s %-40s %7s %9s %8s  %s\n", "Op", "Input", "Size", "Error", "Bound", "Verdict");
+  print_row("Op", "Input", "Size", "Error", "Bound", "Verdict");
   std::size_t inputs = 0, failures = 0;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const GradientCase& gradient_case : cases) {

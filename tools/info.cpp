@@ -2,6 +2,7 @@
 #include "models/config_reference.h"
 #include "models/flow.h"
 #include "tools/model_option.h"
+#include "tools/table.h"
 #include "tools/tool.h"
 #include "tools/weights_option.h"
 
@@ -48,29 +49,21 @@ Flow flow_of_options(const cxxopts::ParseResult& options) {
 }
 
 void list_models() {
+  std::vector<std::vector<std::string>> rows;
   for (const std::string& name : FlowConfig::names()) {
-    const FlowConfig config = FlowConfig::named(name);
-    std::printf("%-16s %s\n", name.c_str(), config.description().c_str());
+    rows.push_back({name, FlowConfig::named(name).description()});
   }
+  print_table({{"Name", true}, {"What", true}}, rows);
 }
 
 void print_layers(const Flow& flow) {
-  std::vector<Flow::LayerInfo> layers = flow.layers();
-  std::size_t widest = 0;
-  for (Flow::LayerInfo& layer : layers) {
-    if (layer.condition_number) {
-      char text[48];
-      std::snprintf(text, sizeof text, ", condition number %.3g", *layer.condition_number);
-      layer.description += text;
-    }
-    widest = std::max(widest, layer.description.size());
+  std::vector<std::vector<std::string>> rows;
+  for (const Flow::LayerInfo& layer : flow.layers()) {
+    std::string what = layer.description;
+    if (layer.condition_number) what += number_text(", condition number %.3g", *layer.condition_number);
+    rows.push_back({layer.name, what, shape_of(layer.output), std::to_string(layer.parameters)});
   }
-  const int width = int(widest);
-  std::printf("%-9s %-*s  %-14s %12s\n", "Layer", width, "What", "Output", "Parameters");
-  for (const Flow::LayerInfo& layer : layers) {
-    std::printf("%-9s %-*s  %-14s %12zu\n", layer.name.c_str(), width, layer.description.c_str(),
-                shape_of(layer.output).c_str(), layer.parameters);
-  }
+  print_table({{"Layer", true}, {"What", true}, {"Output", true}, {"Parameters"}}, rows);
   std::printf("\nlatents:");
   for (const auto& [name, shape] : flow.latent_shapes()) std::printf(" %s %s;", name.c_str(), shape_of(shape).c_str());
   std::printf("\nparameters: %zu\n", flow.parameters().element_count());

@@ -14,6 +14,7 @@
 #include "tools/files.h"
 #include "tools/model_option.h"
 #include "tools/progress.h"
+#include "tools/table.h"
 
 namespace flowsmith {
 namespace {
@@ -114,12 +115,6 @@ class Console : public TrainingObserver {
  private:
   static void stop_without_reader() {
     if (std::ferror(stdout) != 0 && reader_is_gone(stdout)) stop_requested = true;
-  }
-
-  static std::string number_text(const char* format, double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, format, value);
-    return text;
   }
 
   ProgressLine line_{stdout};

@@ -452,7 +452,7 @@ TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's
   CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
   // The other tools take it as it is.
   const auto drawn = [&](const std::string& weights) {
-    place.output_of("sample", {"--weights", weights, "--n", "2", "--out", "drawn.npy", "--device", "cpu"});
+    place.output_of("sample", {"--weights", weights, "--n", "2", "--out", "drawn.png", "--npy", "drawn.npy"});
     return place.bytes("drawn.npy");
   };
   CHECK(drawn("m.ckpt") == drawn("expected.safetensors"));

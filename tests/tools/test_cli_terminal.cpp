@@ -1,8 +1,10 @@
 // What people see on a terminal: progress that fits its width.
 #include <pty.h>
 
+#include "tests/support/tutorial_models.h"
 #include "tests/tools/cli_testing.h"
 #include "tools/progress.h"
+#include "tools/table.h"
 
 namespace flowsmith {
 namespace {
@@ -50,6 +52,67 @@ std::string on_terminal(int columns, const std::vector<std::string>& command, co
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
   return text;
+}
+
+TEST_CASE("a table fits the width that it has", "[table]") {
+  const std::vector<TableColumn> columns{{"Name", true}, {"What", true}, {"Time", false, 1}, {"Size", false, 2}};
+  const std::vector<std::vector<std::string>> rows{{"a", "nothing that fits in twenty columns", "1 ms", "12"},
+                                                   {"long", "short", "-", "3456"}};
+  CHECK(table_text(columns, rows, 80) ==
+        "Name  What                                 Time  Size\n"
+        "a     nothing that fits in twenty columns  1 ms    12\n"
+        "long  short                                   -  3456\n");
+  CHECK(table_text(columns, rows, 40) ==
+        "Name  What                    Time  Size\n"
+        "a     nothing that fits in    1 ms    12\n"
+        "      twenty columns\n"
+        "long  short                      -  3456\n");
+  CHECK(table_text(columns, rows, 30) ==
+        "Name  What\n"
+        "a     nothing that fits in\n"
+        "      twenty columns\n"
+        "long  short\n"
+        "not shown in so few columns:\n"
+        "Time, Size\n");
+  CHECK(wrapped("ab cd  ef\n\n  gh i", 5) == "ab cd\nef\n\n  gh\ni");
+  CHECK(wrapped("abcdefgh ij", 3) == "abcdefgh\nij");
+}
+
+std::size_t widest_line(const std::string& text) {
+  std::size_t widest = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find_first_of("\r\n", at), text.size());
+    widest = std::max(widest, end - at);
+    at = end + 1;
+  }
+  return widest;
+}
+
+TEST_CASE("help and tables fit the terminal", "[cli]") {
+  const Workplace place;
+  write_tiny_dataset(place.dir(), "tiny", {60, 12, 4, 4});
+  Flow flow(tutorial("simple", "2024", 4, 4));
+  flow.initialize(1);
+  flow.save(place.path("w.safetensors"));
+  const std::size_t columns = GENERATE(60, 80);
+  const auto shown = [&](const std::string& tool, const Arguments& arguments) {
+    const std::string text =
+        on_terminal(int(columns), Workplace::command(tool, arguments), place.dir().path().string());
+    INFO(tool << "\n" << text);
+    CHECK(widest_line(text) <= columns);
+    return text;
+  };
+  for (const char* const tool : {"train", "score", "eval", "sample", "encode", "decode", "transform", "info", "import",
+                                 "parity", "gradcheck", "bench"}) {
+    CHECK_THAT(shown(tool, {"--help"}), Contains("Show this help"));
+  }
+  CHECK_THAT(shown("info", {"--list"}), Contains("realnvp"));
+  CHECK_THAT(shown("info", {"--model", "glow"}), Contains("flows.99"));
+  CHECK_THAT(shown("gradcheck", {"--filter", "squeeze"}), Contains("all ok"));
+  const std::string scores =
+      shown("eval", {"--weights", "w.safetensors", "--data", "tiny", "--importance-samples", "1"});
+  CHECK_THAT(scores, Contains("Bits/dim") && Contains("simple: w.safetensors"));
+  CHECK((scores.find("not shown") == std::string::npos) == (columns == 80));
 }
 
 TEST_CASE("train's progress stays on one line of the terminal", "[cli]") {
