@@ -149,6 +149,11 @@ std::string in_quotes(std::string_view text, std::size_t limit) {
 
 bool is_descriptor(const std::string& path) { return descriptor_of(path) >= 0; }
 
+void require_open_folder(const std::string& folder) {
+  if (::access(folder.c_str(), R_OK | X_OK) == 0 || errno == ENOENT || errno == ENOTDIR) return;
+  throw Error("cannot look into the folder " + in_quotes(folder) + ": " + reason(errno) + "; check its permissions");
+}
+
 InputFile::InputFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a pipe must not wait for a writer. It has no effect on regular files.
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

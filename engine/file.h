@@ -22,6 +22,9 @@ inline constexpr std::string_view kTemporarySuffix = ".tmp";
 /// Whether a path names a descriptor of this process, such as /dev/stdin or /dev/fd/63: what was read there is gone.
 bool is_descriptor(const std::string& path);
 
+/// Throws Error if a folder is there and its files may not be read, so that nobody is told that there are none.
+void require_open_folder(const std::string& folder);
+
 /// A regular file open for reading, or a pipe that the process was given, such as stdin or one that a shell's <(...)
 /// names /dev/fd/63; a pipe is copied to a temporary file first. Errors name the file, the reason and the remedy.
 class InputFile {

@@ -44,21 +44,42 @@ void naming_options(const std::string& words, Body&& body) {
   }
 }
 
-/// "--lr fast": the words of the command line whose value cannot be read. The exception of cxxopts does not name the
-/// option, so this parses ever longer beginnings of the command line until one fails in that way.
-inline std::string unreadable_words(cxxopts::Options& options, int argc, const char* const* argv) {
+/// "cannot read '--lr fast': expected a number". The exception of cxxopts does not name the option, so this parses ever
+/// longer beginnings of the command line until one fails in that way, and then tries what the option would take.
+inline std::string unreadable_value(cxxopts::Options& options, int argc, const char* const* argv) {
+  const auto reads = [&](std::vector<const char*> words) {
+    words.insert(words.begin(), argv[0]);
+    try {
+      options.parse(int(words.size()), words.data());
+      return true;
+    } catch (const cxxopts::exceptions::exception&) {
+      return false;
+    }
+  };
+  const auto expected = [&](const std::string& option) -> std::string {
+    const auto takes = [&](const std::string& value) {
+      const std::string word = option + "=" + value;
+      return option.starts_with("--") ? reads({word.c_str()}) : reads({option.c_str(), value.c_str()});
+    };
+    if (takes("0.5")) return "a number";
+    if (takes("true")) return "true or false";
+    if (!takes("-1")) return "a whole number of 0 to 18446744073709551615";
+    return takes("4294967296") ? "a whole number" : "a whole number of at most 2147483647";
+  };
   bool cut = false;  // the beginning before this one ended between an option and its value
   for (int n = 2; n <= argc; ++n) {
     try {
       options.parse(n, argv);
       cut = false;
     } catch (const cxxopts::exceptions::incorrect_argument_type&) {
-      return (cut ? std::string(argv[n - 2]) + " " : "") + argv[n - 1];
+      const std::string last = argv[n - 1],
+                        option = cut ? argv[n - 2] : last.substr(0, last.starts_with("--") ? last.find('=') : 2);
+      return "cannot read '" + (cut ? option + " " : "") + last + "': expected " + expected(option);
     } catch (const cxxopts::exceptions::exception&) {
       cut = true;
     }
   }
-  return argv[argc - 1];
+  return std::string("cannot read '") + argv[argc - 1] + "': see --help";
 }
 
 /// The words of the command line, with -n for the --n that people write too: the parser takes one letter behind two
@@ -135,7 +156,7 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, const char* 
     }
     return code;
   } catch (const cxxopts::exceptions::incorrect_argument_type&) {
-    return fail("cannot read '" + unreadable_words(options, argc, argv) + "': see --help");
+    return fail(unreadable_value(options, argc, argv));
   } catch (const cxxopts::exceptions::exception& error) {
     return fail(std::string(error.what()) + ": see --help");
   } catch (const ConvLibraryError& error) {

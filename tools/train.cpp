@@ -158,6 +158,7 @@ std::unique_ptr<RunClaim> claim_to_resume(const std::string& out, const std::str
     while (default_folder(model, i + 1).holds_run()) ++i;
     folder = default_folder(model, i);
   }
+  require_open_folder(folder.path());
   if (!folder.holds_run()) {
     throw Error(folder.path() + ": there is no run to resume here: leave --resume out, or name its --out");
   }

@@ -81,6 +81,47 @@ TEST_CASE("values that an option does not take are refused with the option", "[c
   check("bench", "--repeats", {"x", "0"});
 }
 
+TEST_CASE("what an option expects is said", "[cli]") {
+  const Stage stage;
+  CHECK_THAT(stage.refusal("train", {"--lr", "fast"}), Contains("'--lr fast': expected a number\n"));
+  CHECK_THAT(stage.refusal("train", {"--seed=-1"}), Contains("'--seed=-1': expected a whole number of 0 to 1844"));
+  CHECK_THAT(stage.refusal("train", {"--max-steps", "1e9"}), Contains("'--max-steps 1e9': expected a whole number\n"));
+  CHECK_THAT(stage.refusal("train", {"--epochs", "99999999999"}), Contains("whole number of at most 2147483647\n"));
+  CHECK_THAT(stage.refusal("train", {"--resume=maybe"}), Contains("'--resume=maybe': expected true or false\n"));
+  for (const Arguments& words : {Arguments{"-n", "x"}, Arguments{"-nx"}, Arguments{"--n", "x"}, Arguments{"--n=x"}}) {
+    CHECK_THAT(stage.refusal("sample", words), Contains("expected a whole number of at most 2147483647\n"));
+  }
+}
+
+TEST_CASE("what may not be read is not called missing", "[cli]") {
+  namespace fs = std::filesystem;
+  const Stage stage;
+  stage.output_of("train",
+                  {"--data", "tiny", "--model", "simple", "--max-steps", "1", "--batch-size", "10", "--out", "r"});
+  for (const char* const tool : {"train", "eval"}) {
+    const std::string name = std::string("flow-") + tool;
+    fs::copy_file(std::string(FLOWSMITH_TOOL_DIR) + "/" + name, stage.path(name));
+  }
+  fs::permissions(stage.path(""), fs::perms(0755));
+  fs::permissions(stage.path("w.safetensors"), fs::perms::none);
+  fs::permissions(stage.path("r"), fs::perms::none);
+  const auto refusal = [&](const std::string& tool, const Arguments& arguments) {
+    const bool root = ::geteuid() == 0;  // to whom everything is readable
+    const Arguments other = {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"};
+    const Arguments words = (root ? other : Arguments{}) + Arguments{"./flow-" + tool} + arguments;
+    const Outcome outcome = Program(words, stage.dir().path()).wait();
+    CHECK(outcome.code == 2);
+    return outcome.err;
+  };
+  CHECK_THAT(refusal("eval", {"--weights", "w.safetensors", "--data", "tiny"}),
+             Contains("'w.safetensors': Permission denied"));
+  CHECK_THAT(refusal("eval", {"--weights", "r", "--data", "tiny"}), Contains("'r': Permission denied"));
+  CHECK_THAT(refusal("eval", {"--weights", "r/best.safetensors"}), Contains("best.safetensors': Permission denied"));
+  CHECK_THAT(refusal("train", {"--resume", "--out", "r"}), Contains("'r': Permission denied"));
+  CHECK_THAT(refusal("train", {"--data", "r"}), Contains("Permission denied"));
+  fs::permissions(stage.path("r"), fs::perms(0755));
+}
+
 TEST_CASE("values that make no sense are refused with what to choose", "[cli][long]") {
   const Stage stage;
   for (const std::string tool : {"train", "eval", "sample", "encode", "decode", "parity", "bench"}) {
