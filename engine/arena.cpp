@@ -52,9 +52,16 @@ void Arena::release(Mark mark) {
 
 void Arena::reset() {
   if (blocks_.size() > 1) {
-    const std::size_t total = capacity();
+    const std::size_t total = capacity(), needed = peak_;
     give_back();
-    add_block(total);
+    for (const std::size_t size : {total, needed}) {
+      if (!blocks_.empty()) break;
+      try {
+        add_block(size);
+      } catch (const OutOfMemory&) {
+        // not in one piece: allocate() takes several again
+      }
+    }
   }
   release({});
   peak_ = 0;
@@ -74,7 +81,7 @@ std::size_t Arena::used() const {
 
 void Arena::add_block(std::size_t size) {
   void* memory = nullptr;
-  std::string reason = std::to_string(size >> 20) + " MiB more were asked for";
+  std::string reason = std::to_string(round_up(size, 1 << 20) >> 20) + " MiB more were asked for";
   try {
     memory = allocate_memory(device_, size);
   } catch (const OutOfMemory& error) {

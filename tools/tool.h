@@ -116,6 +116,12 @@ inline bool reader_is_gone(std::FILE* stream) {
   return ::poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR) != 0;
 }
 
+/// What to do where memory is short.
+inline std::string hint_for_memory(const cxxopts::Options& options) {
+  return options.help().find("--batch-size") != std::string::npos ? "; --batch-size makes it smaller"
+                                                                  : "; end other programs, or take a smaller file";
+}
+
 /// Runs body(options) and returns the exit code: that of the body, 0 for --help, 2 for an error, which goes to stderr
 /// as one line. Options that the tool does not know and arguments without an option are errors.
 template <class Body>
@@ -161,10 +167,12 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, const char* 
     return fail(std::string(error.what()) + ": see --help");
   } catch (const ConvLibraryError& error) {
     return fail(std::string(error.what()) + "; --conv fused does without these libraries");
+  } catch (const OutOfMemory& error) {
+    return fail(error.what() + hint_for_memory(options));
   } catch (const Error& error) {
     return fail(error.what());
   } catch (const std::bad_alloc&) {
-    return fail("out of memory: choose a smaller batch");
+    return fail("out of memory" + hint_for_memory(options));
   } catch (const std::exception& error) {
     return fail(error.what());
   }

@@ -78,6 +78,13 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
   write_config(run);
 }
 
+void RunFolder::withdraw() const {
+  std::error_code ignored;
+  for (const std::string& file : {config(), last(), metrics(), training_examples(), sample_grid(0)}) {
+    std::filesystem::remove(file, ignored);
+  }
+}
+
 void RunFolder::write_config(const RunConfig& run) const {
   const TrainingOptions& t = run.training;
   nlohmann::ordered_json json = {{"flow", nlohmann::ordered_json::parse(t.flow.line())},

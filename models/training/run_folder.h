@@ -59,6 +59,8 @@ class RunFolder {
   void create(const RunConfig& config, const SafetensorsFile& checkpoint) const;
   /// Writes config.json anew, for a run that goes on with more epochs or with data in another place.
   void write_config(const RunConfig& config) const;
+  /// Removes what create() wrote, and the first pictures.
+  void withdraw() const;
   /// Throws Error that names the file if it is missing or not a config.json of ours.
   RunConfig read_config() const;
 

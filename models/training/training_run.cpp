@@ -96,6 +96,14 @@ class Run {
     };
     try {
       return train();
+    } catch (const OutOfMemory&) {
+      // A run without a step leaves its folder to the next try, with a smaller batch.
+      if (trainer_.steps_done() == 0) {
+        folder_.withdraw();
+        std::error_code ignored;
+        std::filesystem::remove(events_->path(), ignored);
+      }
+      throw;
     } catch (const ConvLibraryError& error) {
       throw ConvLibraryError(failure(error));
     } catch (const GpuError& error) {

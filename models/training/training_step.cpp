@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <new>
+#include <optional>
 
+#include "engine/text.h"
 #include "engine/trace.h"
 #include "kernels/likelihood.h"
 
@@ -57,23 +61,42 @@ void TrainingStep::give_back() {
 }
 
 int TrainingStep::largest_batch(const NoisyBatch& batch) {
-  // All memory of a tape grows linearly with the batch. Some is left for what other work needs.
-  constexpr double kShare = 0.9;
-  const auto bytes = [&](int n) {
-    upload(batch, 0, n);
-    tape_.start(true);
-    forward_backward(false);  // takes as much
-    return double(tape_.arena().peak());
-  };
-  try {
+  // Some is left for what a run does between the steps: scores and pictures, which take a tenth of a step of as
+  // many images, and copies of weights and moments in checkpoints.
+  constexpr double kShare = 0.85;
+  const std::size_t copies = 8 * flow_.parameters().values().bytes() + (std::size_t{128} << 20);
+  const std::unique_ptr<std::byte[]> kept(is_host(flow_.device()) ? new (std::nothrow) std::byte[copies] : nullptr);
+  const auto bytes = [&](int n) -> std::optional<double> {
+    try {
+      upload(batch, 0, n);
+      tape_.start(true);
+      forward_backward(false);  // takes as much
+      return double(tape_.arena().peak());
+    } catch (const OutOfMemory&) {
+    } catch (const std::bad_alloc&) {
+    }
     tape_.give_back();
-    const double available = kShare * double(available_memory(flow_.device()));
-    if (batch.examples.n < 2) return 0;
-    const double one = bytes(1), per_image = bytes(2) - one;
-    return available < one ? 0 : int(std::min(1 + (available - one) / per_image, double(batch.examples.n - 1)));
-  } catch (const OutOfMemory&) {
-    return 0;
+    return std::nullopt;
+  };
+  tape_.give_back();
+  const double available = kShare * double(available_memory(flow_.device())) - (kept ? double(copies) : 0);
+  if (batch.examples.n < 2) return 0;
+  const auto one = bytes(1), two = bytes(2);
+  if (!one || *one > available) return 0;
+  if (!two) return 1;
+  // All memory of a tape grows linearly with the batch. A process may be allowed less than the machine has: tried.
+  int fits = 1, fails = int(std::min(2 + (available - *one) / (*two - *one), double(batch.examples.n)));
+  while (fails - fits > 1 + fits / 16) {
+    const int middle = fits + (fails - fits) / 2;
+    (bytes(middle) ? fits : fails) = middle;
   }
+  return std::max(1, int(kShare * fits));
+}
+
+void TrainingStep::fail_for_memory(const std::string& why) {
+  const int fits = largest_batch(staged_);
+  throw OutOfMemory(why + " (of " + counted(staged_.examples.n, "image") + " this one is, " +
+                    (fits > 0 ? "about " + std::to_string(fits) + " would fit)" : "not even one would fit)"));
 }
 
 void TrainingStep::launch(AdamOptions options, double clip_norm) {
@@ -94,10 +117,9 @@ void TrainingStep::launch(AdamOptions options, double clip_norm) {
                   }
                 });
   } catch (const OutOfMemory& error) {
-    const int fits = largest_batch(staged_);
-    throw OutOfMemory(error.what() + std::string(" (of ") + std::to_string(staged_.examples.n) +
-                      " images this one is, " +
-                      (fits > 0 ? "about " + std::to_string(fits) + " would fit)" : "not even one would fit)"));
+    fail_for_memory(error.what());
+  } catch (const std::bad_alloc&) {
+    fail_for_memory("out of memory; choose a smaller batch");
   }
   readbacks_[next_readback_].fetch(tape_.value(loss_), adam_.squared_norm());
   next_readback_ = (next_readback_ + 1) % kUnderWay;

@@ -67,7 +67,8 @@ class TrainingStep {
   void upload(const NoisyBatch& batch, int first, int n);
   /// `batch_statistics` as Flow::forward has it: steps take them, and an example alone has none.
   void forward_backward(bool batch_statistics = true);
-  /// The largest batch for which there is memory, measured with batches of one and two images; 0 if there is none.
+  [[noreturn]] void fail_for_memory(const std::string& why);
+  /// A batch for which there is memory, with some to spare, found by trying; 0 if not even one image has any.
   int largest_batch(const NoisyBatch& batch);
   std::string locate_non_finite_gradient(const NoisyBatch& batch);
 

@@ -132,7 +132,7 @@ TEST_CASE("files of other kinds are called what they are, with what reads them",
       {"\n <HTML><head></head></HTML>", "an HTML page"},
       {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"},
       {"PK\x03\x04 and so on", "a zip file; flow import reads"},
-      {"\x80\x04\x95 and so on", "a pickle, as PyTorch before 1.6"},
+      {"\x80\x04\x95 and so on", "a pickle; flow import reads those of torch.save"},
       {"\x93NUMPY\x01 and so on", "an array of NumPy"},
       {"\x89PNG\r\n and so on", "a PNG picture"},
       {"\x1f\x8b\x08 and so on", "gunzip"}};

@@ -264,5 +264,27 @@ TEST_CASE("the second signal ends the run at once and names the checkpoint, whic
   place.train("run", {"--resume", "--max-steps", std::to_string(std::stoi(place.step_of("run")) + 1)});
 }
 
+TEST_CASE("the batch that is said to fit does, in the same folder", "[cli][long]") {
+  const Workplace place;
+  const auto train = [&](int batch, int steps) {
+    const Arguments command = Workplace::command(
+        "train", {"--data", std::string(FLOWSMITH_SOURCE_DIR) + "/data/mnist", "--model", "simple_2022", "--batch-size",
+                  std::to_string(batch), "--max-steps", std::to_string(steps), "--out", "r"});
+    const Arguments limited = Arguments{"/bin/sh", "-c", "ulimit -v 1000000; exec \"$@\"", "sh"} + command;
+    return Program(limited, place.dir().path()).wait();
+  };
+  const Outcome refused = train(2000, 1);
+  INFO(refused.err);
+  CHECK(refused.code == 2);
+  CHECK_THAT(refused.err, Contains("(of 2000 images this one is, about ") && Contains("--batch-size"));
+  CHECK(!place.has("r"));
+  const std::string before = "about ";
+  const int fits = std::stoi(refused.err.substr(refused.err.find(before) + before.size()));
+  CHECK(fits > 10);
+  const Outcome done = train(fits, 2);
+  INFO(done.err);
+  CHECK(done.code == 0);
+}
+
 }  // namespace
 }  // namespace flowsmith
