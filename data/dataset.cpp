@@ -12,6 +12,7 @@
 #include "data/shipped.h"
 #include "data/sources.h"
 #include "data/toys.h"
+#include "data/transposed.h"
 #include "engine/file.h"
 #include "kernels/error.h"
 
@@ -21,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kWhatToGive =
-    "; give a folder of IDX files, of CIFAR-10's binary files or of PNG images, a .npy or .csv file, or a toy's name";
+    "; give a folder of IDX files, of CIFAR-10's binary files or of PNG images, a .npy, .npz or .csv file, or a toy's "
+    "name";
 
 Dataset load_folder(const std::string& folder) {
   if (holds_idx(folder)) return load_idx_folder(folder);
@@ -82,6 +84,16 @@ void pad_images(Dataset& dataset, int side) {
     store->images = std::move(images);
   }
   dataset.rows = dataset.cols = side;
+}
+
+void transpose_images(Dataset& dataset) {
+  if (dataset.kind != ExampleKind::kImages) {
+    throw Error("dataset " + in_quotes(dataset.name) + " holds numbers; only images are transposed");
+  }
+  for (Examples* store : {&dataset.train, &dataset.validation, &dataset.test}) {
+    store->images = transposed(store->images, dataset.rows, dataset.cols, dataset.channels);
+  }
+  std::swap(dataset.rows, dataset.cols);
 }
 
 // Mean and standard deviation of each column over the training subset, one pass for each.
@@ -181,6 +193,7 @@ Dataset load_dataset(const DatasetOptions& options) {
                 "; choose one of them, or 0 to leave them as they are");
   }
   Dataset dataset = load_source(options);
+  if (options.transpose) transpose_images(dataset);
   if (options.channels != 0) set_channels(dataset, options.channels);
   if (options.pad != 0) pad_images(dataset, options.pad);
   if (options.standardize) measure_columns(dataset, options.seed);

@@ -71,6 +71,7 @@ std::vector<double> gather_values(const ExampleSet& set, std::size_t size, std::
 struct DatasetOptions {
   std::string source = "mnist";
   int channels = 0;          ///< of images: 1 (grey), 3 (colour), or 0: as they are
+  bool transpose = false;    ///< of images: rows and columns change places
   int pad = 0;               ///< of images: centred on black up to this side; 0: as they are
   bool standardize = false;  ///< of numbers: mean and deviation are filled in
   std::uint64_t seed = 42;   ///< of the points of a toy, and of the training subset that mean and deviation describe
@@ -79,7 +80,7 @@ struct DatasetOptions {
 
 /// Reads or makes the dataset that `source` names:
 /// - the name of a toy density in the plane (data/toys.h);
-/// - a table of numbers, a path that ends in .npy or .csv;
+/// - a table of numbers, a path that ends in .npy, .npz or .csv;
 /// - a folder, or the name of one below data/, as find_dataset finds it: IDX files, CIFAR-10's binary files, or PNG
 ///   images.
 /// Throws Error, in one line that names file and place, if there is no such source, if its content is damaged, if a

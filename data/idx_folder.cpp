@@ -5,6 +5,7 @@
 
 #include "data/idx.h"
 #include "data/sources.h"
+#include "data/transposed.h"
 #include "engine/file.h"
 #include "kernels/error.h"
 
@@ -79,17 +80,13 @@ std::optional<std::string> label_file(const std::string& folder, const std::stri
 // EMNIST's images are stored column by column.
 bool is_transposed(const std::string& prefix) { return prefix.starts_with("emnist"); }
 
-void transpose(IdxImages& images) {
-  const std::size_t rows = std::size_t(images.cols), cols = std::size_t(images.rows);
-  std::vector<std::uint8_t> turned(images.pixels.size());
-  for (std::size_t i = 0; i < std::size_t(images.count); ++i) {
-    const std::uint8_t* const from = images.pixels.data() + i * rows * cols;
-    std::uint8_t* const to = turned.data() + i * rows * cols;
-    for (std::size_t y = 0; y < rows; ++y) {
-      for (std::size_t x = 0; x < cols; ++x) to[y * cols + x] = from[x * rows + y];
-    }
-  }
-  images = {images.count, int(rows), int(cols), std::move(turned)};
+// The images of a file, turned, with a note, if its name says that they need it.
+IdxImages upright(IdxImages images, const std::string& prefix, std::string& note) {
+  if (!is_transposed(prefix)) return images;
+  note = "images of EMNIST, stored column by column, were turned";
+  images.pixels = transposed(images.pixels, images.rows, images.cols, 1);
+  std::swap(images.rows, images.cols);
+  return images;
 }
 
 struct ImageFiles {
@@ -98,9 +95,8 @@ struct ImageFiles {
   Examples content;
 };
 
-ImageFiles load_set(const std::string& folder, const ImageFile& file) {
-  IdxImages images = read_idx_images(file.path);
-  if (is_transposed(file.prefix)) transpose(images);
+ImageFiles load_set(const std::string& folder, const ImageFile& file, std::string& note) {
+  IdxImages images = upright(read_idx_images(file.path), file.prefix, note);
   std::vector<std::uint8_t> labels;
   if (const auto path = label_file(folder, file.prefix)) {
     labels = read_idx_labels(*path);
@@ -115,22 +111,25 @@ ImageFiles load_set(const std::string& folder, const ImageFile& file) {
 
 }  // namespace
 
+IdxImages read_upright_images(const std::string& path, std::string& note) {
+  return upright(read_idx_images(path), last_part(path), note);
+}
+
 Dataset load_idx_folder(const std::string& folder) {
   const ImageFile train_file = image_file(folder, {"train"}), test_file = image_file(folder, {"t10k", "test"});
-  ImageFiles train = load_set(folder, train_file);
-  ImageFiles test = load_set(folder, test_file);
+  Dataset dataset;
+  ImageFiles train = load_set(folder, train_file, dataset.note);
+  ImageFiles test = load_set(folder, test_file, dataset.note);
   if (train.rows != test.rows || train.cols != test.cols) {
     throw Error("dataset " + in_quotes(folder) + " mixes sizes: training images are " + std::to_string(train.rows) +
                 "x" + std::to_string(train.cols) + ", test images " + std::to_string(test.rows) + "x" +
                 std::to_string(test.cols) + "; take all four files from the same dataset");
   }
-  Dataset dataset;
   dataset.name = last_part(folder);
   dataset.rows = train.rows;
   dataset.cols = train.cols;
   dataset.train = std::move(train.content);
   dataset.test = std::move(test.content);
-  if (is_transposed(train_file.prefix)) dataset.note = "images of EMNIST, stored column by column, were turned";
   return dataset;
 }
 
@@ -144,17 +143,13 @@ bool is_idx_file(const std::string& path) {
 
 Dataset load_idx_file(const std::string& path) {
   constexpr int kMinImages = 10;  // of which a tenth is one image for validation and one for the test
-  IdxImages images = read_idx_images(path);
+  Dataset dataset;
+  IdxImages images = read_upright_images(path, dataset.note);
   if (images.count < kMinImages) {
     throw Error("dataset " + in_quotes(path) + " has " + std::to_string(images.count) + " images; give at least " +
                 std::to_string(kMinImages) + ", for training, validation and test");
   }
-  Dataset dataset;
   dataset.name = last_part(path);
-  if (is_transposed(dataset.name)) {
-    transpose(images);
-    dataset.note = "images of EMNIST, stored column by column, were turned";
-  }
   dataset.rows = images.rows;
   dataset.cols = images.cols;
   dataset.train = {images.count, std::move(images.pixels), {}, {}};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/idx.h"
 
 namespace flowsmith {
 
@@ -22,6 +23,9 @@ bool is_folder(const std::string& path);
 /// several sets.
 Dataset load_idx_folder(const std::string& folder);
 bool holds_idx(const std::string& folder);  ///< a file of images
+
+/// The images of one file; those of a file emnist-... are turned, which goes into `note`.
+IdxImages read_upright_images(const std::string& path, std::string& note);
 
 /// One file of images as a dataset, parted by a seed.
 Dataset load_idx_file(const std::string& path);
@@ -42,8 +46,8 @@ Dataset load_png_folder(const std::string& folder);
 std::vector<std::string> png_files(const std::string& folder);
 bool holds_png(const std::string& folder);  ///< PNG files, or a subfolder train
 
-/// A .npy array (of any numbers, N x D or N) or a .csv table (data/csv.h) of finite numbers, 1 <= D <= 1024, N >= 10.
-/// Throws an Error that names the file and the place otherwise.
+/// A .npy array (of any numbers, N x D or N; or a .npz file of one) or a .csv table (data/csv.h) of finite numbers, 1
+/// <= D <= 1024, N >= 10. Throws an Error that names the file and the place otherwise.
 Dataset load_table(const std::string& path);
 bool is_table(const std::string& path);  ///< by the end of its name
 

@@ -43,10 +43,12 @@ Table read_npy_table(const std::string& path) {
 
 }  // namespace
 
-bool is_table(const std::string& path) { return ending(path) == ".npy" || ending(path) == ".csv"; }
+bool is_table(const std::string& path) {
+  return ending(path) == ".npy" || ending(path) == ".npz" || ending(path) == ".csv";
+}
 
 Dataset load_table(const std::string& path) {
-  Table table = ending(path) == ".npy" ? read_npy_table(path) : read_csv(path);
+  Table table = ending(path) == ".csv" ? read_csv(path) : read_npy_table(path);
   if (table.rows < kMinRows || table.rows > INT32_MAX) {
     throw Error("cannot take " + in_quotes(path) + " as a dataset: it has " + std::to_string(table.rows) +
                 " rows; give at least " + std::to_string(kMinRows) + ", for training, validation and test");

@@ -271,6 +271,8 @@ TrainingDefaults FlowConfig::training() const {
 
 int FlowConfig::pad() const { return takes_images() ? data().integer("pad") : 0; }
 
+bool FlowConfig::transposes() const { return takes_images() && data().flag("transpose"); }
+
 bool FlowConfig::standardizes() const { return data().type() == "vector" && data().flag("standardize"); }
 
 bool FlowConfig::takes_images() const { return data().type() == "image8"; }

@@ -64,6 +64,8 @@ class FlowConfig {
 
   /// The side that images of a dataset are padded to; 0: not at all.
   int pad() const;
+  /// Whether rows and columns of a dataset's images change places.
+  bool transposes() const;
   /// Whether columns of numbers are brought to mean 0 and deviation 1 first.
   bool standardizes() const;
   /// Whether examples are 8-bit images; they are real numbers otherwise.

@@ -17,6 +17,7 @@ const ComponentType kDataTypes[] = {
       integer_key("levels", 256, 2, 256, "values of a pixel that the flow tells apart, a power of two: 32 are 5 bits"),
       integer_key("pad", 0, 0, kLargestSide,
                   "images of a dataset are centred on black up to this side; 0: as they are"),
+      flag_key("transpose", false, "images of a dataset are stored column by column: rows and columns change places"),
       flag_key("flatten", false, "the layers see an image as one vector of height x width x channels numbers")}},
     {"vector",
      "vectors of numbers; the score is in nats",

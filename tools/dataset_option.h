@@ -8,6 +8,11 @@
 
 namespace flowsmith {
 
+/// What people should know of the examples, on stderr.
+inline void say_note(const std::string& note) {
+  if (!note.empty()) std::fprintf(stderr, "note: %s\n", note.c_str());
+}
+
 struct DatasetChoice {
   std::string source;
   std::uint64_t seed;  ///< that parts it

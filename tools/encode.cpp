@@ -22,6 +22,7 @@ ExamplePiece examples_of_dataset(const cxxopts::ParseResult& options, const std:
   DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
   which.standardize = false;  // the weights know the statistics
   const Dataset dataset = load_dataset(which);
+  say_note(dataset.note);
   require_fitting(flow, dataset);
   ExampleSet set = select_examples(dataset, subset, choice.seed);
   naming_options("--offset and --limit",
@@ -68,6 +69,7 @@ int encode(const cxxopts::ParseResult& options) {
   Flow flow = Flow::load(weights, device_from(options));
   const auto examples_of_files = [&] {
     ExampleFiles files(images, flow, scale_from(options));
+    say_note(files.note());
     return files.next(files.count());
   };
   const ExamplePiece examples = images.empty() ? examples_of_dataset(options, weights, flow) : examples_of_files();

@@ -46,6 +46,7 @@ Row evaluate_file(const std::string& path, Flow flow, const cxxopts::ParseResult
     set = select_examples(dataset, parse_subset(options["split"].as<std::string>()), split_seed);
   } else {
     ExampleFiles files(images, flow, scale_from(options));
+    say_note(files.note());
     brought = files.next(files.count());
     set = {&brought.pixels, brought.index, &brought.values};
   }
@@ -171,6 +172,7 @@ int eval(const cxxopts::ParseResult& options) {
       which.standardize = false;  // the weights know the statistics
       if (options.count("noise") > 0) which.noise = options["noise"].as<Real>().value;
       dataset = load_dataset(which);
+      say_note(dataset->note);
     }
     require_fitting(flow, *dataset);
   }

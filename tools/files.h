@@ -17,9 +17,8 @@
 namespace flowsmith {
 
 inline constexpr char kExampleFilesHelp[] =
-    "A PNG file, a folder of them, an IDX file, or an array (.npy): N x height x width (x 3 in colour), or numbers N x "
-    "D; - is "
-    "an array from stdin";
+    "A PNG file, a folder of them, an IDX file, or an array (.npy, .npz): N x height x width (x 3 in colour), or "
+    "numbers N x D; - is an array from stdin";
 inline constexpr char kScaleHelp[] =
     "Of an array of images that are not uint8: the number that is white, 1 or 255 (default: none)";
 

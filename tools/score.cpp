@@ -22,6 +22,7 @@ class Source {
       : flow_(flow) {
     if (!images.empty()) {
       files_.emplace(images, flow, scale_from(options));
+      say_note(files_->note());
       return;
     }
     const Subset subset = parse_subset(options["split"].as<std::string>());
@@ -29,6 +30,7 @@ class Source {
     DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
     which.standardize = false;  // the weights know the statistics
     dataset_ = load_dataset(which);
+    say_note(dataset_.note);
     require_fitting(flow, dataset_);
     set_ = select_examples(dataset_, subset, choice.seed);
     naming_options("--offset and --limit", [&] {

@@ -232,6 +232,7 @@ RunConfig config_of_options(const cxxopts::ParseResult& options) {
   t.recompute = options["recompute"].as<bool>();
   if (options.count("pad") > 0)
     t.flow = with_option(t.flow, "pad", "data.pad", std::to_string(options["pad"].as<int>()));
+  if (options["transpose"].as<bool>()) t.flow = with_option(t.flow, "transpose", "data.transpose", "true");
   if (options["standardize"].as<bool>()) t.flow = with_option(t.flow, "standardize", "data.standardize", "true");
   if (options.count("channels") > 0) config.channels = options["channels"].as<int>();
   if (config.channels != 0 && config.channels != 1 && config.channels != 3) throw Error("--channels must be 1 or 3");
@@ -263,6 +264,7 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
   require_same(options, "channels", config.channels);
   if (options.count("noise") > 0) require_same(options, "noise", Real{config.noise.value_or(NAN)});
   require_same(options, "pad", t.flow.pad());
+  require_same(options, "transpose", t.flow.transposes());
   require_same(options, "standardize", t.flow.standardizes());
   if (options.count("epochs") > 0 && options["epochs"].as<int>() > t.epochs) {
     config.training.epochs = options["epochs"].as<int>();  // a longer run
@@ -348,10 +350,12 @@ int main(int argc, char** argv) {
   // clang-format off
   options.add_options()
       ("data", "Folder of IDX files, CIFAR-10's binary files or PNG images, or a name below data/; a toy density (moons, "
-       "rings, pinwheel, checkerboard, spirals, gaussians); or a .npy or .csv file of N x D numbers: docs/datasets.md "
+       "rings, pinwheel, checkerboard, spirals, gaussians); or a .npy, .npz or .csv file of N x D numbers: docs/datasets.md "
        "(default: the model's; mnist of the tutorial's)", cxxopts::value<std::string>())
       ("channels", "Convert images to 1 (grey) or 3 (colour) channels (default: as they are)", cxxopts::value<int>())
       ("pad", "Centre images on black squares of this side (default: as they are)", cxxopts::value<int>())
+      ("transpose", "Exchange rows and columns of images that are stored column by column; EMNIST's are known by name (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
       ("standardize", "Bring each column of numbers to mean 0 and standard deviation 1 first; undone in samples (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())

@@ -36,7 +36,7 @@ ExampleFiles::ExampleFiles(const std::string& path, const Flow& flow, double sca
     files_ = {path};
     count_ = 1;
   } else if (images_ && looks_like_idx(path)) {
-    IdxImages idx = read_idx_images(path);
+    IdxImages idx = read_upright_images(path, note_);
     if (idx.rows != shape_.h || idx.cols != shape_.w || shape_.c != 1) fail_size(path, idx.rows, idx.cols, 1);
     count_ = std::size_t(idx.count);
     pixels_ = std::move(idx.pixels);

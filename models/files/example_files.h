@@ -33,6 +33,7 @@ class ExampleFiles {
   ExampleFiles(const std::string& path, const Flow& flow, double scale = 0);
 
   std::size_t count() const { return count_; }
+  const std::string& note() const { return note_; }  ///< what people should know of them, or nothing
   bool has_files() const { return !files_.empty(); }
   /// At most n more; none at the end. Throws Error naming the file if a PNG has another size, or a number is not
   /// finite.
@@ -45,7 +46,7 @@ class ExampleFiles {
   std::vector<std::uint8_t> pixels_of(const std::vector<double>& numbers) const;
   void add_png(ExamplePiece& piece, const std::string& file) const;
 
-  std::string path_;
+  std::string path_, note_;
   MapShape shape_;  ///< n = 1
   bool images_;
   double scale_;

@@ -43,6 +43,7 @@ DatasetOptions dataset_options(const FlowConfig& config, const std::string& sour
   DatasetOptions options{.source = source, .seed = seed};
   if (config.takes_images()) options.channels = config.data_shape().c;
   options.pad = config.pad();
+  options.transpose = config.transposes();
   options.standardize = config.standardizes();
   return options;
 }

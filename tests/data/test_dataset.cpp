@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "data/dataset.h"
+#include "data/transposed.h"
 #include "engine/file.h"
 #include "tests/data/idx_files.h"
 #include "tests/support/error_of.h"
@@ -104,6 +105,11 @@ TEST_CASE("IDX files are taken by the names that people have", "[dataset]") {
     CHECK(dataset.cols == 2);
     CHECK(dataset.train.images == std::vector<std::uint8_t>{'a', 'd', 'b', 'e', 'c', 'f'});
     CHECK_THAT(dataset.note, Contains("EMNIST") && Contains("turned"));
+    CHECK(load_dataset(DatasetOptions{.source = dir.path().string(), .transpose = true}).train.images ==
+          std::vector<std::uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'});
+    CHECK(transposed({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 1, 2, 3) ==
+          std::vector<std::uint8_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+    CHECK(transposed({1, 2, 3, 4, 5, 6, 7, 8}, 2, 2, 2) == std::vector<std::uint8_t>{1, 2, 5, 6, 3, 4, 7, 8});
     dir.write("emnist-digits-train-images-idx3-ubyte", idx_bytes(0x803, {1, 2, 3}, "abcdef"));
     CHECK_THAT(error_of([&] { load_dataset(dir.path().string()); }),
                Contains("emnist-digits-train and emnist-letters-train") && Contains("a folder of its own"));

@@ -11,6 +11,7 @@
 #include "data/toys.h"
 #include "tests/data/idx_files.h"
 #include "tests/data/png_files.h"
+#include "tests/data/zip_files.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
@@ -97,7 +98,8 @@ TEST_CASE("tables of numbers come from .npy and .csv", "[dataset]") {
   write_npy<double>(dir.file("f64.npy"), shape, values);
   write_npy<float>(dir.file("f32.npy"), shape, floats);
   write_csv(dir.file("text.csv"), values, 2);
-  for (const std::string name : {"f64.npy", "f32.npy", "text.csv"}) {
+  write_zip(dir.file("one.npz"), {{"x.npy", read_text_file(dir.file("f64.npy"), 1 << 20)}}, true);
+  for (const std::string name : {"f64.npy", "f32.npy", "one.npz", "text.csv"}) {
     INFO(name);
     const Dataset dataset = load(dir.file(name));
     CHECK(dataset.name == name.substr(0, name.find('.')));

@@ -59,6 +59,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--data", "the model's; mnist of the tutorial's"},
         {"--channels", "as they are"},
         {"--pad", "as they are"},
+        {"--transpose", "off"},
         {"--standardize", "off"},
         {"--noise", "its own"},
         {"--epochs", "the model's; 200 of the tutorial's"},

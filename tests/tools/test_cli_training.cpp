@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "data/idx.h"
+#include "data/transposed.h"
 #include "engine/safetensors.h"
 #include "tests/tools/cli_testing.h"
 
@@ -190,6 +192,45 @@ TEST_CASE("weights say what they were trained on, and are scored on it", "[cli]"
   CHECK(metadata.at("data") == place.path("tiny"));
   CHECK(metadata.at("version").starts_with("0.1"));
   CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 0.1"));
+}
+
+TEST_CASE("images that are stored column by column are turned for training and scores", "[cli]") {
+  const TrainingPlace place;
+  std::filesystem::create_directories(place.path("turned"));
+  const IdxImages train = read_idx_images(place.path("tiny/train-images-idx3-ubyte"));
+  const IdxImages test = read_idx_images(place.path("tiny/t10k-images-idx3-ubyte"));
+  for (const auto& [name, images] : {std::pair("train", &train), {"t10k", &test}}) {
+    std::filesystem::copy_file(place.path(std::string("tiny/") + name + "-labels-idx1-ubyte"),
+                               place.path(std::string("turned/") + name + "-labels-idx1-ubyte"));
+    const auto pixels = transposed(images->pixels, images->rows, images->cols, 1);
+    place.dir().write(
+        std::string("turned/") + name + "-images-idx3-ubyte",
+        idx_bytes(0x803, {std::uint32_t(images->count), std::uint32_t(images->cols), std::uint32_t(images->rows)},
+                  std::string(pixels.begin(), pixels.end())));
+  }
+  place.train("upright", {"--max-steps", "2"});
+  place.train("turned_run", {"--max-steps", "2", "--data", "turned", "--transpose"});
+  const auto values = [&](const std::string& run) {
+    std::vector<std::byte> all;
+    for (const NamedTensor& tensor : read_safetensors(place.path(run + "/last.safetensors")).tensors) {
+      all.insert(all.end(), tensor.data.begin(), tensor.data.end());
+    }
+    return all;
+  };
+  CHECK(values("upright") == values("turned_run"));
+  // The weights know it.
+  CHECK(place.output_of("score", {"--weights", "upright"}).substr(0, 200) ==
+        place.output_of("score", {"--weights", "turned_run"}).substr(0, 200));
+  CHECK_THAT(place.refusal_of("train", {"--model", "moons", "--transpose"}), Contains("--transpose: "));
+  // EMNIST's are known by their name, also as people's own.
+  std::filesystem::copy_file(place.path("turned/t10k-images-idx3-ubyte"), place.path("emnist-x-images-idx3-ubyte"));
+  const auto scores = [&](const std::string& images) {
+    return place.run("score", {"--weights", "upright", "--images", images});
+  };
+  const Outcome turned = scores("emnist-x-images-idx3-ubyte");
+  CHECK_THAT(turned.err, Contains("note: images of EMNIST") && Contains("were turned"));
+  CHECK(turned.out == scores("tiny/t10k-images-idx3-ubyte").out);
+  CHECK(turned.out != scores("turned/t10k-images-idx3-ubyte").out);
 }
 
 TEST_CASE("train tells scripts what happens, an object a line", "[cli]") {
