@@ -8,6 +8,7 @@
 
 #include "data/zip_file.h"
 #include "engine/file.h"
+#include "engine/file_kind.h"
 #include "engine/safetensors.h"
 #include "kernels/error.h"
 
@@ -179,8 +180,10 @@ std::unique_ptr<TorchContainer> open_torch_container(const std::string& path) {
   const std::string start = beginning_of(*file);
   if (start == kLegacyStart) return std::make_unique<LegacyContainer>(*file);
   if (start.starts_with(kZipStart)) return std::make_unique<ZipContainer>(std::move(file));
-  throw Error("cannot read " + in_quotes(path) +
-              ": it is cut off, or no checkpoint of PyTorch; save it with torch.save");
+  std::string kind = known_kind(path);
+  if (start.size() > 8 && start[8] == '{') kind = "a safetensors file already, which needs no import";
+  if (kind.empty()) kind = "cut off, or no checkpoint of PyTorch; save it with torch.save";
+  throw Error("cannot read " + in_quotes(path) + ": it is " + kind);
 }
 
 }  // namespace flowsmith

@@ -234,6 +234,10 @@ TEST_CASE("files that are no checkpoint are refused", "[torch_checkpoint]") {
   CHECK_THAT(reading(), Contains("some.ckpt'") && Contains("No such file"));
   dir.write("some.ckpt", "\x80\x02\x8a\nl\xfc\x9c\x46\xf9 nearly the old format of torch.save");
   CHECK_THAT(reading(), Contains("some.ckpt'") && Contains("no checkpoint of PyTorch"));
+  dir.write("some.ckpt", "<!DOCTYPE html><html>");
+  CHECK_THAT(reading(), Contains("an HTML page") && Contains("download it again"));
+  write_safetensors(dir.file("some.ckpt"), {{{"a", "b"}}, {}});
+  CHECK_THAT(reading(), Contains("a safetensors file already") && !Contains("torch.save"));
   dir.write("some.ckpt", "");
   CHECK_THAT(reading(), Contains("some.ckpt'"));
   CHECK_THAT(error_of([&] { read_torch_checkpoint(dir.path().string()); }), Contains("it is a folder"));
