@@ -182,6 +182,7 @@ std::unique_ptr<TorchContainer> open_torch_container(const std::string& path) {
   if (start.starts_with(kZipStart)) return std::make_unique<ZipContainer>(std::move(file));
   std::string kind = known_kind(path);
   if (start.starts_with('\x80')) kind = "a pickle that torch.save did not write; load it in Python and save it there";
+  if (kLegacyStart.starts_with(start)) kind = "";  // cut off
   if (start.size() > 8 && start[8] == '{') kind = "a safetensors file already, which needs no import";
   if (kind.empty()) kind = "cut off, or no checkpoint of PyTorch; save it with torch.save";
   throw Error("cannot read " + in_quotes(path) + ": it is " + kind);
