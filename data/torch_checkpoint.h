@@ -23,8 +23,7 @@ struct TorchCheckpoint {
 /// else the file holds is passed over.
 ///
 /// The file is not trusted. It may mention nothing but plain data and tensors (read_pickle); sizes are checked against
-/// the file, and tensors may take 1 GiB in all. Throws an
-/// Error that names the file and what was refused.
+/// the file, and tensors may take 1 GiB in all. Throws an Error that names the file and what was refused.
 TorchCheckpoint read_torch_checkpoint(const std::string& path, const std::string& key = "");
 
 }  // namespace flowsmith

@@ -115,7 +115,7 @@ class LegacyContainer : public TorchContainer {
     if (keys.at(keys.root).kind != Kind::kList) fail("has no list of its storages");
     for (const std::uint32_t index : keys.at(keys.root).items) {
       const auto size = element_sizes.find(keys.at(index).text);
-      if (size == element_sizes.end() || size->second == 0) fail("has a storage of a type that is not known");
+      if (size == element_sizes.end()) fail("has a storage that nothing in it mentions");
       std::uint64_t count = 0;
       for (std::size_t i = 0; i < 8 && i < rest_.size(); ++i) count |= std::uint64_t(rest_[i]) << (8 * i);
       if (rest_.size() < 8 || count > (rest_.size() - 8) / size->second) fail("is cut off");
@@ -132,13 +132,7 @@ class LegacyContainer : public TorchContainer {
   std::map<std::string, std::span<const std::byte>> storages_;
 };
 
-std::string beginning_of(InputFile& file) {
-  std::array<std::byte, kLegacyStart.size()> start = {};
-  return text(std::span(start).first(file.read(start)));
-}
-
-}  // namespace
-
+// The type of elements of a storage, "torch FloatStorage", as safetensors calls it, "F32"; empty if it is none.
 std::string torch_dtype(const std::string& storage_type) {
   static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
       {"torch FloatStorage", "F32"},     {"torch DoubleStorage", "F64"}, {"torch HalfStorage", "F16"},
@@ -149,6 +143,13 @@ std::string torch_dtype(const std::string& storage_type) {
       std::find_if(std::begin(kTypes), std::end(kTypes), [&](auto t) { return t.first == storage_type; });
   return type == std::end(kTypes) ? "" : std::string(type->second);
 }
+
+std::string beginning_of(InputFile& file) {
+  std::array<std::byte, kLegacyStart.size()> start = {};
+  return text(std::span(start).first(file.read(start)));
+}
+
+}  // namespace
 
 TorchStorageId torch_storage_id(const Pickle& pickle, const PickleValue& reference, const std::string& what) {
   const auto fail = [&](const std::string& why) { throw Error(what + " " + why + "; save it again with torch.save"); };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,12 +15,9 @@ namespace flowsmith {
 
 inline constexpr std::uint64_t kMaxCheckpointBytes = 1 << 30;
 
-/// The type of elements of a storage, "torch FloatStorage", as safetensors calls it, "F32"; empty if it is none.
-std::string torch_dtype(const std::string& storage_type);
-
 /// The elements of a storage as its persistent id tells: ('storage', torch.FloatStorage, '17', 'cuda:0', 784).
 struct TorchStorageId {
-  std::string dtype;  ///< empty: none that torch_dtype() knows
+  std::string dtype;  ///< as safetensors calls it, "F32"
   std::string key;    ///< digits
   std::int64_t count = 0;
 };

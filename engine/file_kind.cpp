@@ -18,13 +18,14 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {"version https://git-lfs"sv, "a Git LFS pointer and not the file itself; fetch it with git lfs pull"sv},
-    {"PK\x03\x04"sv, "a zip file; flow import reads those of PyTorch, and numpy.load those of NumPy (.npz)"sv},
+    {"PK\x03\x04"sv,
+     "a zip file; flow import reads those of PyTorch; flow score, encode and transform those of NumPy (.npz)"sv},
     {"\x80\x02"sv, "a pickle; flow import reads those of torch.save, others load in Python and save with torch.save"sv},
     {"\x80\x03"sv, "a pickle; flow import reads those of torch.save, others load in Python and save with torch.save"sv},
     {"\x80\x04"sv, "a pickle; flow import reads those of torch.save, others load in Python and save with torch.save"sv},
     {"\x80\x05"sv, "a pickle; flow import reads those of torch.save, others load in Python and save with torch.save"sv},
     {"\x93NUMPY"sv, "an array of NumPy; flow encode, score and transform read it"sv},
-    {"\x89PNG"sv, "a PNG picture; flow score and eval read it with --images"sv},
+    {"\x89PNG"sv, "a PNG picture; flow score, eval and encode read pictures"sv},
     {"\x1f\x8b"sv, "compressed with gzip; unpack it with gunzip"sv},
 };
 

@@ -1,4 +1,4 @@
-// Examples that people bring: a PNG file, a folder of PNG files, an array (.npy) or an IDX file of images.
+// Examples that people bring: a PNG file, a folder of PNG files, an array (.npy, .npz) or an IDX file of images.
 #pragma once
 
 #include <optional>
