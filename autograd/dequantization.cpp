@@ -23,13 +23,14 @@ struct DequantizeNode {
 
 struct SigmoidNode {
   Var u, v, logdet;
+  double alpha;
 
   void backward(Tape& tape) const {
     const Tensor in = tape.value(v);
     dispatch_path(tape.device(), in.dtype(), [&](auto stream, auto zero) {
       using T = decltype(zero);
       sigmoid_backward(tape.grad<T>(v), tape.finished_grad(u).data<T>(), tape.finished_grad(logdet).data<double>(),
-                       in.data<T>(), in.map().n, in.map().image_size(), stream);
+                       in.data<T>(), in.map().n, in.map().image_size(), alpha, stream);
     });
   }
 };
@@ -108,7 +109,7 @@ Var noisy_logit(Tape& tape, NoiseTensors noise, MapShape map, Var logdet, DType 
   return v;
 }
 
-Var sigmoid(Tape& tape, Var v, Var logdet) {
+Var sigmoid(Tape& tape, Var v, Var logdet, double alpha) {
   const Tensor in = tape.value(v);
   const MapShape map = in.map();
   require_logdet(tape, logdet, map);
@@ -116,9 +117,9 @@ Var sigmoid(Tape& tape, Var v, Var logdet) {
   dispatch_path(tape.device(), in.dtype(), [&](auto stream, auto zero) {
     using T = decltype(zero);
     sigmoid_forward(tape.value(u).data<T>(), tape.value(logdet).data<double>(), in.data<T>(), map.n, map.image_size(),
-                    stream);
+                    alpha, stream);
   });
-  if (tape.needs_grad(u)) tape.record(SigmoidNode{u, v, logdet});
+  if (tape.needs_grad(u)) tape.record(SigmoidNode{u, v, logdet, alpha});
   return u;
 }
 

@@ -32,10 +32,10 @@ struct GatedBlockNode {
 
 }  // namespace
 
-Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_elu_input) {
+Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_elu_input, double norm_eps) {
   const MapShape map = tape.value(x).map();
   const DType dtype = tape.value(x).dtype();
-  const GatedBlockShape shape{map.n, map.h, map.w, map.c, concat_elu_input};
+  const GatedBlockShape shape{map.n, map.h, map.w, map.c, concat_elu_input, norm_eps};
   const int c = map.c;
   require_tensor(tape.value(weights.weight3), dtype, Shape{3, 3, shape.conv3().c_in, c}, "a gated block's 3x3 weight");
   require_tensor(tape.value(weights.bias3), dtype, Shape{c}, "a gated block's 3x3 bias");

@@ -114,11 +114,14 @@ void add_dequantization(std::vector<OpExample>& examples, RandomInputs& random) 
            const Var logdet = zero_logdet(tape, map.n);
            return {dequantize(tape, test_images(tape, map), in[0], logdet), logdet};
          }});
-    examples.push_back(
-        {with_shape("sigmoid", map), {random.normal("v", map, 2)}, [map](Tape& tape, Inputs in) -> Results {
-           const Var logdet = zero_logdet(tape, map.n);
-           return {sigmoid(tape, in[0], logdet), logdet};
-         }});
+    for (const double alpha : {0.0, 0.05}) {
+      examples.push_back({with_shape(alpha == 0 ? "sigmoid" : "sigmoid, alpha taken back", map),
+                          {random.normal("v", map, 2)},
+                          [map, alpha](Tape& tape, Inputs in) -> Results {
+                            const Var logdet = zero_logdet(tape, map.n);
+                            return {sigmoid(tape, in[0], logdet, alpha), logdet};
+                          }});
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/batch_norm.h"
 #include "kernels/conv.h"
 #include "kernels/dequantization.h"
+#include "kernels/layer_norm.h"
 #include "kernels/mask.h"
 
 namespace flowsmith {
@@ -22,7 +23,7 @@ namespace flowsmith {
 Var dequantize(Tape& tape, Tensor images, Var u, Var logdet,
                Dequantizer dequantizer = {});                            ///< images u8 (n,h,w,c); returns z like u
 Var logit(Tape& tape, Var u, Var logdet, Dequantizer dequantizer = {});  ///< u is noise: no gradient
-Var sigmoid(Tape& tape, Var v, Var logdet);
+Var sigmoid(Tape& tape, Var v, Var logdet, double alpha);
 /// Where uniform noise u of the images of a batch comes from, in the memory of the device.
 struct NoiseTensors {
   Tensor index;   ///< u32 (n): the numbers of the images
@@ -72,7 +73,8 @@ Var weight_norm(Tape& tape, Var v, Var g);
 struct GatedBlockVars {
   Var weight3, bias3, weight1, bias1, gamma, beta;
 };
-Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_elu_input);
+Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_elu_input,
+                double norm_eps = kLayerNormEps);
 
 // autograd/join.cpp
 Var add(Tape& tape, Var a, Var b);              ///< a + b, of one shape

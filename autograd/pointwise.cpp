@@ -37,7 +37,7 @@ struct LayerNormNode {
     dispatch_network(tape.device(), in.dtype(), [&](auto stream, auto zero) {
       using T = decltype(zero);
       layer_norm_backward(tape.grad<T>(x), tape.grad<T>(gamma), tape.grad<T>(beta), tape.finished_grad(y).data<T>(),
-                          in.data<T>(), tape.value(gamma).data<T>(), in.map(), stream);
+                          in.data<T>(), tape.value(gamma).data<T>(), in.map(), kLayerNormEps, stream);
     });
   }
 };
@@ -79,7 +79,7 @@ Var layer_norm(Tape& tape, Var x, Var gamma, Var beta) {
   dispatch_network(tape.device(), in.dtype(), [&](auto stream, auto zero) {
     using T = decltype(zero);
     layer_norm_forward(tape.value(y).data<T>(), in.data<T>(), tape.value(gamma).data<T>(), tape.value(beta).data<T>(),
-                       map, stream);
+                       map, kLayerNormEps, stream);
   });
   if (tape.needs_grad(y)) tape.record(LayerNormNode{y, x, gamma, beta});
   return y;

@@ -20,16 +20,16 @@ constexpr std::size_t kMaxRank = 16;
 
 class CheckpointReader {
  public:
-  explicit CheckpointReader(const std::string& path)
-      : what_("cannot read " + in_quotes(path)),
-        container_(open_torch_container(path)),
+  explicit CheckpointReader(std::unique_ptr<InputFile> file)
+      : what_("cannot read " + in_quotes(file->path())),
+        container_(open_torch_container(std::move(file))),
         pickle_(container_->pickle()) {}
 
-  TorchCheckpoint read(const std::string& key) {
+  Checkpoint read(const std::string& key) {
     const PickleValue& root = pickle_.at(pickle_.root);
     std::set<std::uint32_t> seen;
     find_sets(pickle_.root, "", seen, 0);
-    TorchCheckpoint result;
+    Checkpoint result;
     const PickleValue* const dict = chosen(root, key, result.key);
     if (dict == nullptr || dict->kind != Kind::kDict) {
       throw Error(what_ + ": it holds no state_dict; save it as torch.save(model.state_dict(), file)");
@@ -249,8 +249,8 @@ class CheckpointReader {
 
 }  // namespace
 
-TorchCheckpoint read_torch_checkpoint(const std::string& path, const std::string& key) {
-  return CheckpointReader(path).read(key);
+Checkpoint read_torch_checkpoint(std::unique_ptr<InputFile> file, const std::string& key) {
+  return CheckpointReader(std::move(file)).read(key);
 }
 
 }  // namespace flowsmith

@@ -1,19 +1,9 @@
 // The weights in a PyTorch checkpoint, read without PyTorch and without running anything.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "engine/safetensors.h"
+#include "data/checkpoint.h"
 
 namespace flowsmith {
-
-/// Weights out of a checkpoint.
-struct TorchCheckpoint {
-  std::vector<NamedTensor> tensors;
-  std::string key;                  ///< under which they stood: "state_dict", "ema.model"; empty: the whole file
-  std::vector<std::string> others;  ///< where more such sets stand
-};
 
 /// A set of weights in a file that torch.save wrote (as a zip file, or in the older format; little-endian): what stands
 /// under `key`, or without one under "state_dict", as in a Lightning checkpoint, the whole if the file is a bare
@@ -24,6 +14,6 @@ struct TorchCheckpoint {
 ///
 /// The file is not trusted. It may mention nothing but plain data and tensors (read_pickle); sizes are checked against
 /// the file, and tensors may take 1 GiB in all. Throws an Error that names the file and what was refused.
-TorchCheckpoint read_torch_checkpoint(const std::string& path, const std::string& key = "");
+Checkpoint read_torch_checkpoint(std::unique_ptr<InputFile> file, const std::string& key = "");
 
 }  // namespace flowsmith

@@ -69,12 +69,11 @@ class ZipContainer : public TorchContainer {
 // keys of the storages. Then each of those: its number of elements in 8 bytes, and the elements.
 class LegacyContainer : public TorchContainer {
  public:
-  /// The first pickle has been read.
   explicit LegacyContainer(InputFile& file) : what_("cannot read " + in_quotes(file.path())) {
     if (file.size() > kMaxCheckpointBytes + kMaxPickle) fail("has more than 1 GiB");
-    bytes_.resize(file.size() - kLegacyStart.size());
+    bytes_.resize(file.size());
     file.read_exactly(bytes_);
-    rest_ = bytes_;
+    rest_ = std::span<const std::byte>(bytes_).subspan(kLegacyStart.size());
     const Pickle version = next_pickle(), machine = next_pickle();
     if (version.at(version.root).integer != 1001) fail("is of an unknown version");
     const PickleValue& facts = machine.at(machine.root);
@@ -144,11 +143,6 @@ std::string torch_dtype(const std::string& storage_type) {
   return type == std::end(kTypes) ? "" : std::string(type->second);
 }
 
-std::string beginning_of(InputFile& file) {
-  std::array<std::byte, kLegacyStart.size()> start = {};
-  return text(std::span(start).first(file.read(start)));
-}
-
 }  // namespace
 
 TorchStorageId torch_storage_id(const Pickle& pickle, const PickleValue& reference, const std::string& what) {
@@ -169,23 +163,20 @@ TorchStorageId torch_storage_id(const Pickle& pickle, const PickleValue& referen
   return id;
 }
 
-bool looks_like_torch(const std::string& path) {
-  if (is_descriptor(path)) return false;
-  InputFile file(path);
-  const std::string start = beginning_of(file);
-  return start.starts_with(kZipStart) || start == kLegacyStart;
+bool looks_like_torch(std::string_view start) {
+  return start.starts_with(kZipStart) || start.starts_with(kLegacyStart);
 }
 
-std::unique_ptr<TorchContainer> open_torch_container(const std::string& path) {
-  auto file = std::make_unique<InputFile>(path);
-  const std::string start = beginning_of(*file);
+std::unique_ptr<TorchContainer> open_torch_container(std::unique_ptr<InputFile> file) {
+  const std::string& path = file->path();
+  const std::string start = file->beginning(kLegacyStart.size());
   if (start == kLegacyStart) return std::make_unique<LegacyContainer>(*file);
   if (start.starts_with(kZipStart)) return std::make_unique<ZipContainer>(std::move(file));
   std::string kind = known_kind(path);
   if (start.starts_with('\x80')) kind = "a pickle that torch.save did not write; load it in Python and save it there";
   if (kLegacyStart.starts_with(start)) kind = "";  // cut off
   if (start.size() > 8 && start[8] == '{') kind = "a safetensors file already, which needs no import";
-  if (kind.empty()) kind = "cut off, or no checkpoint of PyTorch; save it with torch.save";
+  if (kind.empty()) kind = "cut off, or no checkpoint of PyTorch or Flax; save it with torch.save";
   throw Error("cannot read " + in_quotes(path) + ": it is " + kind);
 }
 

@@ -7,13 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "data/checkpoint.h"
 #include "data/pickle.h"
 
 namespace flowsmith {
-
-inline constexpr std::uint64_t kMaxCheckpointBytes = 1 << 30;
 
 /// The elements of a storage as its persistent id tells: ('storage', torch.FloatStorage, '17', 'cuda:0', 784).
 struct TorchStorageId {
@@ -34,10 +34,10 @@ class TorchContainer {
   virtual std::optional<std::vector<std::byte>> storage(const std::string& key) = 0;
 };
 
-/// Whether a file begins as those of torch.save do. False for a descriptor, whose bytes can be read only once.
-bool looks_like_torch(const std::string& path);
+/// Whether a file that begins so is one of torch.save's.
+bool looks_like_torch(std::string_view start);
 
 /// Throws Error naming the file if it is neither.
-std::unique_ptr<TorchContainer> open_torch_container(const std::string& path);
+std::unique_ptr<TorchContainer> open_torch_container(std::unique_ptr<InputFile> file);
 
 }  // namespace flowsmith

@@ -180,6 +180,20 @@ InputFile::InputFile(const std::string& path) : path_(path) {
 
 InputFile::~InputFile() { ::close(fd_); }
 
+std::string InputFile::beginning(std::size_t size) const {
+  std::string bytes(size, '\0');
+  std::size_t total = 0;
+  while (total < size) {
+    const ssize_t got = ::pread(fd_, bytes.data() + total, size - total, off_t(total));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw Error("cannot read " + in_quotes(path_) + ": " + reason(errno) + "; check the disk");
+    if (got == 0) break;
+    total += static_cast<std::size_t>(got);
+  }
+  bytes.resize(total);
+  return bytes;
+}
+
 std::size_t InputFile::read(std::span<std::byte> bytes) {
   std::size_t total = 0;
   while (total < bytes.size()) {

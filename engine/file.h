@@ -37,10 +37,13 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   const std::string& path() const { return path_; }
-  /// A path under which a library can open the same file a second time, for as long as this is open: also a pipe's copy.
+  /// A path under which a library can open the same file a second time, for as long as this is open: also a pipe's
+  /// copy.
   std::string reopen_path() const { return "/proc/self/fd/" + std::to_string(fd_); }
   /// Size in bytes when it was opened.
   std::uint64_t size() const { return size_; }
+  /// The first `size` bytes, or all if there are fewer; does not move where reading goes on.
+  std::string beginning(std::size_t size) const;
   /// Up to bytes.size() bytes from where the last read stopped; fewer only at the end of the file.
   std::size_t read(std::span<std::byte> bytes);
   /// Exactly bytes.size() bytes, or Error: the file shrank or was cut off.

@@ -349,6 +349,11 @@ const NamedTensor* SafetensorsFile::find(std::string_view name) const {
 
 SafetensorsFile read_safetensors(const std::string& path) {
   InputFile input(path);
+  return read_safetensors(input);
+}
+
+SafetensorsFile read_safetensors(InputFile& input) {
+  const std::string& path = input.path();
   const std::string file = in_quotes(path);
   std::uint64_t header_size = 0;
   if (const std::string kind = known_kind(path); !kind.empty()) {

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/file.h"
+
 namespace flowsmith {
 
 /// Bytes of one element of `dtype` (BOOL, U8 to U64, I8 to I64, F16, BF16, F32 or F64); 0 if it is none of these.
@@ -54,6 +56,8 @@ struct SafetensorsFile {
 /// 100 MB, repeated names, offsets that overlap, leave holes or leave the file, sizes that do not match dtype and
 /// shape, unknown dtypes, bytes left over) throws an Error that names the file and the tensor.
 SafetensorsFile read_safetensors(const std::string& path);
+/// The same of a file of which nothing has been read yet.
+SafetensorsFile read_safetensors(InputFile& file);
 
 /// Writes atomically, tensors in the order given, the header padded with spaces so that the data starts at a multiple
 /// of 8 bytes. Throws Error if two tensors share a name, a tensor's bytes do not match its dtype and shape, a text is

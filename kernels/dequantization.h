@@ -86,23 +86,26 @@ template <class T, Gpu G>
 void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const NoiseStream* stream, int n,
                          std::size_t per_image, Dequantizer dequantizer, G gpu);
 
-/// u = sigmoid(v), logdet += sum of log du/dv = -|v| - 2 log(1 + exp(-|v|)): where variational
-/// dequantization ends. In double, u is kept within [2^-32, 1 - 2^-32]: a sigmoid that rounds to 0 or 1
-/// would put x + u on an integer, and the image could not be recovered.
+/// p = sigmoid(v), u = (p - alpha/2) / (1 - alpha), logdet += sum of log du/dv = -|v| - 2 log(1 + exp(-|v|)) - log(1 -
+/// alpha): where variational dequantization ends. The tutorial's PyTorch edition has alpha = 0 here, its JAX edition
+/// the logit's, which this undoes; u may then leave [0, 1] by alpha/2. In double, p is kept within [2^-32, 1 - 2^-32]:
+/// a sigmoid that rounds to 0 or 1 would put x + u on an integer, and the image could not be recovered.
 template <class T>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Reference);
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, Reference);
 template <class T>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Cpu);
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, Cpu);
 template <class T, Gpu G>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, G gpu);
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, G gpu);
 
-/// dv = du * p * (1 - p) + dlogdet * (1 - 2p), p = sigmoid(v).
+/// dv = du * p * (1 - p) / (1 - alpha) + dlogdet * (1 - 2p).
 template <class T>
 void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
-                      Reference);
+                      double alpha, Reference);
 template <class T>
-void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, Cpu);
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
+                      double alpha, Cpu);
 template <class T, Gpu G>
-void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, G gpu);
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
+                      double alpha, G gpu);
 
 }  // namespace flowsmith

@@ -76,6 +76,12 @@ FLOWSMITH_HD inline double open_sigmoid(double v) {
   return u < kEdge ? kEdge : u > 1 - kEdge ? 1 - kEdge : u;
 }
 
+/// The noise of a sigmoid that takes alpha back: the same bits for alpha = 0.
+template <class T>
+FLOWSMITH_HD inline T noise_from(T p, double alpha) {
+  return (p - T(alpha / 2)) / T(1 - alpha);
+}
+
 /// log dsigmoid/dv = -|v| - 2 log(1 + exp(-|v|)): the form in which no exp can overflow.
 template <class T>
 FLOWSMITH_HD inline T log_sigmoid_derivative(T v) {

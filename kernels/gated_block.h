@@ -17,6 +17,7 @@ namespace flowsmith {
 struct GatedBlockShape {
   int n = 0, h = 0, w = 0, c = 0;
   bool concat_elu_input = true;  ///< false in the 2022 edition
+  double norm_eps = kLayerNormEps;
 
   MapShape map() const { return {n, h, w, c}; }
   ConvShape conv3() const { return {n, h, w, concat_elu_input ? 2 * c : c, c, 3, concat_elu_input}; }

@@ -8,25 +8,27 @@
 
 namespace flowsmith {
 
-inline constexpr double kLayerNormEps = 1e-5;
+inline constexpr double kLayerNormEps = 1e-5;  ///< PyTorch's; Flax has 1e-6
 
-/// Shapes: x, y (n,h,w,c); gamma, beta (c). C = 1 gives y = beta.
+/// Shapes: x, y (n,h,w,c); gamma, beta (c). eps > 0. C = 1 gives y = beta.
 template <class T>
-void layer_norm_forward(T* y, const T* x, const T* gamma, const T* beta, MapShape shape, Reference);
-void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, Cpu);
+void layer_norm_forward(T* y, const T* x, const T* gamma, const T* beta, MapShape shape, double eps, Reference);
+void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, double eps,
+                        Cpu);
 template <Gpu G>
-void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, G gpu);
+void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, double eps,
+                        G gpu);
 
 /// With xh = (x - mean)*rstd and g = dy*gamma: dx = rstd * (g - mean_c(g) - xh * mean_c(g*xh)),
 /// dgamma = sum over pixels of dy*xh, dbeta = sum of dy, both in a fixed order. Statistics are
 /// recomputed from x: cheaper than storing them.
 template <class T>
 void layer_norm_backward(Grad<T> dx, Grad<T> dgamma, Grad<T> dbeta, const T* dy, const T* x, const T* gamma,
-                         MapShape shape, Reference);
+                         MapShape shape, double eps, Reference);
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
-                         const float* gamma, MapShape shape, Cpu);
+                         const float* gamma, MapShape shape, double eps, Cpu);
 template <Gpu G>
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
-                         const float* gamma, MapShape shape, G gpu);
+                         const float* gamma, MapShape shape, double eps, G gpu);
 
 }  // namespace flowsmith

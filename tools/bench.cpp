@@ -142,7 +142,7 @@ int main(int argc, char** argv) {
       ("batch", "Images per call; scoring and sampling take 64 unless this option is given",
        cxxopts::value<int>()->default_value("128"))
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
-      ("edition", "of the tutorial: 2024 or 2022", cxxopts::value<std::string>()->default_value("2024"))
+      ("edition", "of the tutorial: 2024, 2022 or jax", cxxopts::value<std::string>()->default_value("2024"))
       ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("growth", "Training steps of the tutorial's models of twice the batch, couplings and side, and on one thread, too: "

@@ -92,7 +92,8 @@ inline bool same_file(const std::string& a, const std::string& b) {
   return fs::equivalent(a, b, ignored) || whole(a) == whole(b);
 }
 
-/// Throws Error if an output cannot be written, or would replace an input or another output: before any work is done.
+/// Throws Error if an output cannot be written, or would replace an input or another output, or if two inputs are to
+/// come out of stdin: before any work is done.
 inline void require_outputs(const std::vector<NamedFile>& inputs, const std::vector<NamedFile>& outputs) {
   const auto check = [](const NamedFile& output, const NamedFile& other) {
     if (output.path.empty() || other.path.empty() || !same_file(output.path, other.path)) return;
@@ -102,6 +103,14 @@ inline void require_outputs(const std::vector<NamedFile>& inputs, const std::vec
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     for (const NamedFile& input : inputs) check(outputs[i], input);
     for (std::size_t j = 0; j < i; ++j) check(outputs[i], outputs[j]);
+  }
+  const NamedFile* piped = nullptr;
+  for (const NamedFile& input : inputs) {
+    if (input.path != "/dev/stdin") continue;
+    if (piped != nullptr) {
+      throw Error(piped->option + " and " + input.option + " are both -, and stdin holds one file: name one of them");
+    }
+    piped = &input;
   }
   for (const NamedFile& output : outputs) {
     if (!output.path.empty()) const AtomicFile nothing(output.path);  // better now than after minutes of work

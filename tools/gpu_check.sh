@@ -352,8 +352,11 @@ sanitize() {
   return $status
 }
 
-# What cuDNN's own kernels do with memory is not ours to mend.
-sanitize_tests() { sanitize "$1" "$bin/$kernel_tests" --durations yes "~[cudnn]~docs/kernels.md*" "${@:2}"; }
+# What cuDNN's own kernels do with memory is not ours to mend, and a test that asks for more memory than there is gets an
+# error on purpose, which memcheck reports.
+sanitize_tests() {
+  sanitize "$1" "$bin/$kernel_tests" --durations yes "~[cudnn]~docs/kernels.md*~memory that is not there*" "${@:2}"
+}
 
 sanitize_training() {
   rm -rf "$work/sanitized"

@@ -134,15 +134,15 @@ def products_table(figures, launches):
     print("|---" * 15 + "|")
     total = [0.0] * 3
     for launch in launches:
-        each = [figures_of(figures, launch.kernel.format(p=p)) for p in range(3)]
-        held = [resident(f, launch.threads, d) for f, d in zip(each, launch.shared)]
-        name = re.sub("_kernel|{p}, |Columns<|(?<=>)>", "", launch.kernel)
+        each = [figures_of(figures, launch.name(p)) for p in range(3)]
+        held = [resident(*of) for of in zip(each, launch.threads, launch.shared)]
+        name = re.sub("_kernel|{p}, |Columns<|, {m}|(?<=>)>", "", launch.kernel)
         floors = [launch.floor(p) * 1e6 for p in range(3)]
         total = [t + launch.times * f for t, f in zip(total, floors)]
-        print(f"| `{name}` | {launch.where} | {launch.times} | {launch.threads} | {joined(f.registers for f in each)} "
+        print(f"| `{name}` | {launch.where} | {launch.times} | {joined(launch.threads)} | {joined(f.registers for f in each)} "
               f"| {joined(map(spill_text, each))} "
               f"| {joined(f'{(f.shared + d) / 1024:.1f}' for f, d in zip(each, launch.shared))} "
-              f"| {joined(n for n, _ in held)} | {joined(n * launch.threads // 32 for n, _ in held)} "
+              f"| {joined(n for n, _ in held)} | {joined(n * t // 32 for (n, _), t in zip(held, launch.threads))} "
               f"| {joined(why for _, why in held)} | {launch.blocks} "
               f"| {joined(f'{launch.blocks / (MULTIPROCESSORS * n):.2f}' for n, _ in held)} "
               f"| {launch.bytes / 1e6:.1f} | {launch.flops / 1e9:.2f} | {joined(f'{f:.1f}' for f in floors)} |")
@@ -170,7 +170,7 @@ def pointwise_table(figures, entries):
 
 def listed_kernels():
     """All that the tables name, each instantiation."""
-    return ({launch.kernel.format(p=p) for launches in PRODUCTS.values() for launch in launches for p in range(3)} |
+    return ({launch.name(p) for launches in PRODUCTS.values() for launch in launches for p in range(3)} |
             {kernel for entries in POINTWISE.values() for entry in entries for kernel, _, _ in entry.typed()})
 
 

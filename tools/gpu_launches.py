@@ -23,8 +23,6 @@ def constant(file, name):
     return int(found[1]) if found else sys.exit(f"gpu_figures: no constant {name} in {file}: correct gpu_launches.py")
 
 
-CONV_THREADS = constant("conv_weights.h", "kConvThreads")
-STAGE_CHANNELS = constant("conv_weights.h", "kStageChannels")
 STEP_WORDS = constant("warp_tile.h", "kStepWords")
 TILE_PIXELS = constant("weight_gradient.cu", "kTilePixels")
 WANTED_BLOCKS = constant("weight_gradient.cu", "kWantedBlocks")
@@ -36,32 +34,38 @@ def up(value, step):
 
 @dataclass
 class Launch:
-    kernel: str  # {p}: the precision
+    kernel: str  # {p}: the precision, {m}: Columns::kM
     where: str
     times: int  # in a training step
-    threads: int
+    threads: list  # by precision
     shared: list  # dynamic, by precision
     blocks: int
     bytes: float
     flops: float
+    m: tuple = (0, 0, 0)  # by precision
+
+    def name(self, p):
+        return self.kernel.format(p=p, m=self.m[p])
 
     def floor(self, p):
         return max(self.bytes / BANDWIDTH, self.flops / PEAK[p])
 
 
 class Columns:  # conv_weights.h, and BlockLayout in conv_tile.h
-    def __init__(self, tiles, warps, halves):
-        self.name = f"Columns<{tiles}, {warps}, {halves}>"
+    def __init__(self, tiles, warps, halves, tensor_m):
+        self.name = f"Columns<{tiles}, {warps}, {halves}, {{m}}>"
+        self.m = (2, tensor_m, tensor_m)
+        self.threads = [256 // m for m in self.m]
         self.all = halves * 8 * tiles * warps
-        self.half = Columns(tiles, warps, 1) if halves == 2 else self
-        self.pixels = 16 * 2 * (CONV_THREADS // 32 // warps)
+        self.half = Columns(tiles, warps, 1, tensor_m) if halves == 2 else self
+        self.pixels = 128 // warps
 
 
-def columns_for(channels, halves):  # with_columns in conv_tile.h, with_block_columns in gated_block_rows.h
-    for limit, tiles, warps in ((8, 1, 1), (16, 2, 1), (32, 4, 1), (48, 3, 2)):
+def columns_for(channels, halves, narrow=2):  # with_columns in conv_tile.h, with_block_columns in gated_block_rows.h
+    for limit, tiles, warps, m in ((8, 1, 1, narrow), (16, 2, 1, narrow), (32, 4, 1, narrow), (48, 3, 2, 2)):
         if channels <= limit and (halves == 1 or limit > 8):
-            return Columns(tiles, warps, halves)
-    return Columns(4, 2, halves)
+            return Columns(tiles, warps, halves, m)
+    return Columns(4, 2, halves, 1)
 
 
 def per_word(p):
@@ -73,13 +77,17 @@ def window_rows(kernel, width, tile):  # ConvWindow::all_rows in conv_window.h
     return up(tile + 2 * radius * (min(width, tile + 2 * radius) + 1), 8) + 8
 
 
-def stages(p, columns, transposed):  # bytes of two WeightStages, conv_weights.h
-    words = STAGE_CHANNELS // per_word(p)
+def stage_channels(p, columns, transposed):  # WeightStage::kStageChannels in conv_weights.h
+    return 64 if columns.m[p] == 1 and not transposed else 32
+
+
+def stages(p, columns, transposed):  # WeightStage::kBothBytes in conv_weights.h
+    words = stage_channels(p, columns, transposed) // per_word(p)
     return 8 * (columns.all * (words + 4) if transposed else words * (up(columns.all + 8, 16) - 8))
 
 
-def conv_shared(p, kernel, channels, halves, width, columns, stage_bytes):  # conv_input in conv_tile.h
-    chunk = 64 // halves
+def conv_shared(p, kernel, channels, halves, width, columns, transposed):  # conv_input in conv_tile.h
+    chunk, stage_bytes = 2 * stage_channels(p, columns, transposed) // halves, stages(p, columns, transposed)
     while True:
         padded = up(min(chunk, channels), STEP_WORDS * per_word(p))
         size = 4 * window_rows(kernel, width, columns.pixels) * (halves * padded // per_word(p) + 4) + stage_bytes
@@ -118,11 +126,10 @@ class Conv:
 
     def conv(self, name, times, columns, made, summed, halves, transposed, moved):
         """The product that makes so many channels out of `summed` ones, or twice as many with two halves."""
-        shared = [conv_shared(p, self.kernel, summed, halves, self.size, columns, stages(p, columns, transposed))
-                  for p in range(3)]
-        return Launch(f"conv_{name}_kernel<{{p}}, {columns.name}>", self.where(), times, CONV_THREADS, shared,
+        shared = [conv_shared(p, self.kernel, summed, halves, self.size, columns, transposed) for p in range(3)]
+        return Launch(f"conv_{name}_kernel<{{p}}, {columns.name}>", self.where(), times, columns.threads, shared,
                       -(-self.pixels() // columns.pixels) * -(-made // columns.half.all),
-                      4 * (self.pixels() * moved + self.weights()), 2 * self.pixels() * self.weights())
+                      4 * (self.pixels() * moved + self.weights()), 2 * self.pixels() * self.weights(), columns.m)
 
     def gradient(self, times):  # weight_gradient.cu
         scale, channels, m = (1, 32, 3) if self.kernel == 3 else (2, 64, 1)
@@ -133,7 +140,7 @@ class Conv:
         shared = [4 * (window_rows(self.kernel, self.size, TILE_PIXELS) * gradient_stride(p, channels) +
                        TILE_PIXELS * gradient_stride(p, 8 * n)) for p in range(3)]
         return Launch(f"weight_gradient_kernel<{{p}}, {self.kernel}, {n}>", self.where(), times,
-                      32 * self.kernel ** 2 * channels // 16 // m, shared, groups * beside,
+                      3 * [32 * self.kernel ** 2 * channels // 16 // m], shared, groups * beside,
                       4 * (self.pixels() * (self.c_x + self.c_out) + groups * self.weights()),
                       2 * self.pixels() * self.weights())
 
@@ -156,15 +163,15 @@ class Conv:
 
 
 def gated(size, c, times, forward):  # gated_block_forward.cu, gated_block_backward.cu
-    columns, pixels = columns_for(c, 2), BATCH * size ** 2
+    columns, pixels = columns_for(c, 2, narrow=2 if forward else 1), BATCH * size ** 2
     w3, w1 = (18 * c * c if forward else 0), 4 * c * c
     shared = [own_shared(p, columns) + stages(p, columns, not forward) for p in range(3)]
     if forward:
-        first = [conv_shared(p, 3, c, 2, size, columns, stages(p, columns.half, False)) for p in range(3)]
+        first = [conv_shared(p, 3, c, 2, size, columns.half, False) for p in range(3)]
         shared = [max(both) for both in zip(shared, first)]
     return Launch(f"gated_block_{'forward' if forward else 'backward'}_kernel<{{p}}, {columns.name}>",
-                  f"{size}x{size}, {c}", times, CONV_THREADS, shared, -(-pixels // columns.pixels),
-                  4 * (pixels * c * (5 if forward else 9) + w3 + w1), 2 * pixels * (w3 + w1))
+                  f"{size}x{size}, {c}", times, columns.threads, shared, -(-pixels // columns.pixels),
+                  4 * (pixels * c * (5 if forward else 9) + w3 + w1), 2 * pixels * (w3 + w1), columns.m)
 
 
 def gated_resnets(n, size, c_in, c, c_out, input_gradients):

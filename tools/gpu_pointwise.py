@@ -11,7 +11,7 @@ from gpu_launches import BANDWIDTH, BATCH, MULTIPROCESSORS, PEAK, PEAK_DOUBLE, c
 
 THREADS = constant("grid.h", "kBlockThreads")
 SUM_COLUMNS = constant("group_sum.cu", "kColumns")
-SUM_THREADS = SUM_COLUMNS * constant("group_sum.cu", "kSlices")
+FEW, MANY = 8 * SUM_COLUMNS, 32 * SUM_COLUMNS  # threads for up to 64 groups, and for more
 PEAK_THREADS = constant("peak.h", "kPeakThreads")
 NORM_BLOCK = constant("optimizer.cu", "kNormBlock")
 WARP = constant("block_reduce.h", "kWarpThreads")
@@ -235,10 +235,12 @@ STEP = [
     Pointwise("fill_kernel", [TRAINING], "one number", 1, 0, 8, 1, threads=constant("fill.cu", "kThreads")),
     Pointwise("add_slices_kernel<float>", [TRAINING], "8 channels, 128 slices", 8 * BATCH, 0, 8, 8),
     Pointwise("add_slices_kernel<double>", [TRAINING], "nice, 2*784 sums, 128 slices", 2 * 784 * BATCH, 0, 8, 2 * 784),
-    Pointwise("group_sum_kernel", [TRAINING], "33 groups of 3x3, 2*64 to 64", 64 * (9 * 128 + 1), 0, 4 * (33 + 1),
-              group_sums(64 * (9 * 128 + 1)), 33, False, threads=SUM_THREADS),
-    Pointwise("group_sum_kernel", [TRAINING], "nice, 1 group of 1000 to 1000", 1001 * 1000, 0, 4 * (1 + 1),
-              group_sums(1001 * 1000), 1, False, threads=SUM_THREADS),
+    Pointwise("group_sum_kernel<8>", [TRAINING], "33 groups of 3x3, 2*64 to 64", 64 * (9 * 128 + 1), 0, 4 * (33 + 1),
+              group_sums(64 * (9 * 128 + 1)), 33, False, threads=FEW),
+    Pointwise("group_sum_kernel<32>", [TRAINING], "784 groups of gamma and beta, 2*32", 64, 0, 4 * (784 + 1),
+              group_sums(64), 784, False, threads=MANY),
+    Pointwise("group_sum_kernel<8>", [TRAINING], "nice, 1 group of 1000 to 1000", 1001 * 1000, 0, 4 * (1 + 1),
+              group_sums(1001 * 1000), 1, False, threads=FEW),
     Pointwise("squared_norm_kernel", [TRAINING], "all parameters", PARAMETERS, 0, 4, -(-PARAMETERS // NORM_BLOCK), 2),
     Pointwise("squared_norm_kernel", [TRAINING], "nice, all parameters", NICE_PARAMETERS, 0, 4,
               -(-NICE_PARAMETERS // NORM_BLOCK), 2),

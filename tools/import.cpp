@@ -1,7 +1,7 @@
-// flow-import: the tutorial's PyTorch checkpoints to weight files.
+// flow-import: the tutorial's checkpoints, of PyTorch or Flax, to weight files.
 #include <set>
 
-#include "data/torch_checkpoint.h"
+#include "data/checkpoint.h"
 #include "models/files/weights.h"
 #include "tools/files.h"
 #include "tools/tool.h"
@@ -17,15 +17,14 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
   const std::string out = output_named(options["out"].as<std::string>());
   require_outputs({{"IN", in}}, {{"OUT", out}});
   require_kind({"OUT", out}, ".safetensors");
-  TorchCheckpoint checkpoint =
-      read_torch_checkpoint(in, options.count("key") > 0 ? options["key"].as<std::string>() : "");
+  Checkpoint checkpoint = read_checkpoint(in, options.count("key") > 0 ? options["key"].as<std::string>() : "");
   if (!checkpoint.others.empty()) {
     std::string others;
     for (const std::string& other : checkpoint.others) others += (others.empty() ? "" : ", ") + in_quotes(other);
     std::printf("took the weights under %s; --key takes those under %s\n", in_quotes(checkpoint.key).c_str(),
                 others.c_str());
   }
-  const SafetensorsFile file{{}, std::move(checkpoint.tensors)};
+  const SafetensorsFile file = weights_of(std::move(checkpoint));
   std::set<std::string> converted;
   for (const NamedTensor& tensor : file.tensors) {
     if (tensor.dtype.find('F') != std::string::npos && tensor.dtype != "F32") converted.insert(tensor.dtype);
@@ -42,14 +41,15 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
 }  // namespace flowsmith
 
 int main(int argc, char** argv) {
-  cxxopts::Options options("flow import",
-                           "Converts a PyTorch (Lightning) checkpoint of the tutorial to a weight file. Nothing in the "
-                           "checkpoint is executed.\n");
+  cxxopts::Options options(
+      "flow import",
+      "Converts a checkpoint of the tutorial, of PyTorch (Lightning) or of Flax (the JAX edition), to a "
+      "weight file. Nothing in the checkpoint is executed.\n");
   // clang-format off
   options.add_options()
-      ("in", "PyTorch checkpoint", cxxopts::value<std::string>())
+      ("in", "Checkpoint of PyTorch or Flax", cxxopts::value<std::string>())
       ("out", "Weight file to write", cxxopts::value<std::string>())
-      ("key", "Take the weights under this key, where there are several sets, e.g. ema (default: state_dict, or what is likeliest)",
+      ("key", "Take the weights under this key, where there are several sets, e.g. ema (default: state_dict or params, or what is likeliest)",
        cxxopts::value<std::string>());
   // clang-format on
   options.parse_positional({"in", "out"});

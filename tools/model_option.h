@@ -19,7 +19,7 @@ inline void add_model_options(cxxopts::Options& options) {
       ("config", "A flow described in this JSON file instead (docs/config.md)", cxxopts::value<std::string>())
       ("set", "KEY=VALUE: change one key of it, e.g. layers.0.repeat=16; may be given several times",
        cxxopts::value<std::vector<std::string>>())
-      ("edition", "Of the tutorial's models: 2024 or 2022 (default: 2024)", cxxopts::value<std::string>())
+      ("edition", "Of the tutorial's models: 2024, 2022 or jax (default: 2024)", cxxopts::value<std::string>())
       ("couplings", "So many couplings, shared out over the scales as the model has them (default: the model's)",
        cxxopts::value<int>());
   // clang-format on
@@ -39,18 +39,21 @@ inline FlowConfig config_from(const cxxopts::ParseResult& options,
     }
     if (options.count("model") == 0 && options.count("edition") == 0) return otherwise;
     std::string name = options.count("model") > 0 ? options["model"].as<std::string>() : otherwise.name();
-    if (options.count("model") == 0 && name.ends_with("_2022")) name.resize(name.size() - 5);
+    if (options.count("model") == 0)
+      name.resize(std::min(name.find("_2022"), std::min(name.find("_jax"), name.size())));
     const std::string edition = options.count("edition") > 0 ? options["edition"].as<std::string>() : "2024";
-    if (edition != "2024" && edition != "2022") {
-      throw Error("unknown --edition '" + edition + "': choose 2024 or 2022");
+    if (edition != "2024" && edition != "2022" && edition != "jax") {
+      throw Error("unknown --edition '" + edition + "': choose 2024, 2022 or jax");
     }
     FlowConfig model = FlowConfig::named(name);  // an unknown name shows before an edition that it has not
-    if (edition == "2022") {
+    if (edition != "2024") {
+      const std::string of_edition = name + "_" + edition;
       const std::vector<std::string> names = FlowConfig::names();
-      if (std::find(names.begin(), names.end(), name + "_2022") == names.end()) {
-        throw Error("--edition 2022 is for the tutorial's models simple, vardeq and multiscale, not for " + name);
+      if (std::find(names.begin(), names.end(), of_edition) == names.end()) {
+        throw Error("--edition " + edition + " is for the tutorial's models simple, vardeq and multiscale, not for " +
+                    name);
       }
-      model = FlowConfig::named(name + "_2022");
+      model = FlowConfig::named(of_edition);
     }
     return model;
   }();

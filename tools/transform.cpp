@@ -4,6 +4,7 @@
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/model_option.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -79,7 +80,7 @@ int transform(const cxxopts::ParseResult& options) {
   };
   const std::string in = input_named(path_of("input")), out = output_named(path_of("out"));
   const std::string logdet = output_named(path_of("logdet")), save = output_named(path_of("save"));
-  require_outputs({{"--input", in}, {"--weights", path_of("weights")}, {"--config", path_of("config")}},
+  require_outputs({{"--input", in}, {"--weights", input_named(path_of("weights"))}, {"--config", path_of("config")}},
                   {{"--out", out}, {"--logdet", logdet}, {"--save", save}});
   require_kind({"--out", out}, ".npy");
   require_kind({"--logdet", logdet}, ".npy");
@@ -121,6 +122,7 @@ int transform(const cxxopts::ParseResult& options) {
     flow.save(save);
     std::printf("weights: %s\n", save.c_str());
   }
+  say_passes(flow);
   return 0;
 }
 

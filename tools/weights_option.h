@@ -6,17 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "data/checkpoint.h"
 #include "data/shipped.h"
-#include "data/torch_container.h"
 #include "kernels/error.h"
 #include "models/training/run_folder.h"
+#include "tools/files.h"
 
 namespace flowsmith {
 
 inline constexpr char kShippedWeights[] = "weights/multiscale.safetensors";
 inline constexpr char kShippedWeightsHelp[] = " (default: the multiscale flow of the repository)";
 inline constexpr char kWeightsHelp[] =
-    "A weight file or PyTorch checkpoint, the folder of a run, or a name in data/weights";
+    "A weight file, a checkpoint of PyTorch or Flax, the folder of a run, or a name in data/weights";
 
 /// Throws Error if they are not there, as for a program that was copied somewhere else.
 inline std::string shipped_weights() {
@@ -32,6 +33,7 @@ inline std::string weights_named(const std::string& name) {
     std::fprintf(stderr, "weights: %s%s\n", path.c_str(), why.c_str());
     return path;
   };
+  if (name == "-") return input_named(name);
   std::error_code ignored;
   if (std::filesystem::is_directory(name, ignored)) {
     require_open_folder(name);
@@ -43,8 +45,8 @@ inline std::string weights_named(const std::string& name) {
   if (!std::filesystem::exists(name, ignored) && name.find('/') == std::string::npos) {
     if (const auto path = find_shipped("weights/" + name + ".safetensors")) return chosen(*path, "");
   }
-  if (std::filesystem::exists(name, ignored) && looks_like_torch(name)) {
-    return chosen(name, " (a PyTorch checkpoint, imported in memory)");
+  if (const std::string_view kind = checkpoint_kind(name); !kind.empty()) {
+    return chosen(name, " (a " + std::string(kind) + " checkpoint, imported in memory)");
   }
   return name;
 }

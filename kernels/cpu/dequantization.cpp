@@ -78,12 +78,12 @@ void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const
 }
 
 template <class T>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Cpu) {
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, Cpu) {
 #pragma omp parallel for schedule(static) if (worth_threads(n * per_image))
   for (int i = 0; i < n; ++i) {
-    double sum = 0;
+    double sum = -double(per_image) * std::log1p(-alpha);
     for (std::size_t j = i * per_image; j < (i + 1) * per_image; ++j) {
-      u[j] = open_sigmoid(v[j]);
+      u[j] = noise_from(open_sigmoid(v[j]), alpha);
       sum += log_sigmoid_derivative(v[j]);
     }
     logdet[i] += sum;
@@ -91,7 +91,8 @@ void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_im
 }
 
 template <class T>
-void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, Cpu) {
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
+                      double alpha, Cpu) {
   if (!dv) return;
 #pragma omp parallel for schedule(static) if (worth_threads(n * per_image))
   for (int i = 0; i < n; ++i) {
@@ -99,7 +100,7 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
     for (std::size_t j = i * per_image; j < (i + 1) * per_image; ++j) {
       const T p = sigmoid(v[j]);
       const T q = sigmoid(-v[j]);
-      dv.write(j, du[j] * p * q + dl * (q - p));
+      dv.write(j, du[j] / T(1 - alpha) * p * q + dl * (q - p));
     }
   }
 }
@@ -114,8 +115,8 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
   template void logit_forward(T*, double*, const T*, int, std::size_t, Dequantizer, Cpu);                              \
   template void noisy_logit_forward(T*, double*, const std::uint32_t*, const NoiseStream*, int, std::size_t,           \
                                     Dequantizer, Cpu);                                                                 \
-  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, Cpu);                                         \
-  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, Cpu);
+  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, double, Cpu);                                 \
+  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, double, Cpu);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

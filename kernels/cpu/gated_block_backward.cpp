@@ -58,7 +58,8 @@ void backward_to_h(float* dr, float* dh, float* sums, const ImageTensors& image,
     const int rows = std::min(step, h - row);
     const std::size_t pixels = std::size_t(rows) * w, first = std::size_t(row) * w * c;
     cpu::gate_pixels(r, image.x + first, image.vg + 2 * first, pixels, c);
-    cpu::layer_norm_gradient_pixels({dr + first}, dgamma, dgamma + c, image.dy + first, r, pass.gamma, pixels, c);
+    cpu::layer_norm_gradient_pixels({dr + first}, dgamma, dgamma + c, image.dy + first, r, pass.gamma, pixels, c,
+                                    pass.shape.norm_eps);
     cpu::gate_gradient_pixels({}, {dvg}, dr + first, image.vg + 2 * first, pixels, c);
     const cpu::PaddedImage elu_h = cpu::pad_image(a, image.h + first, rows, w, c, 0, true);
     if (pass.wants1) {

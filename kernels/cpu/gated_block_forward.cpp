@@ -36,7 +36,7 @@ void forward_image(float* y, float* saved_h, float* saved_vg, const float* x, co
     const cpu::PaddedImage tile = cpu::pad_image(a, h + first, rows, w, c, 0, true);
     cpu::conv_image({vg, std::ptrdiff_t(w) * 2 * c}, tile, packed.plan1, packed.weight1);
     cpu::gate_pixels(r, x + first, vg, pixels, c);
-    cpu::layer_norm_pixels(y + first, r, gamma, beta, pixels, c);
+    cpu::layer_norm_pixels(y + first, r, gamma, beta, pixels, c, shape.norm_eps);
   }
 }
 

@@ -10,16 +10,17 @@
 
 namespace flowsmith {
 
-void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, Cpu) {
+void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, double eps,
+                        Cpu) {
   const std::size_t size = shape.image_size();
 #pragma omp parallel for schedule(static) if (shape.n > 1)
   for (int n = 0; n < shape.n; ++n) {
-    cpu::layer_norm_pixels(y + n * size, x + n * size, gamma, beta, shape.pixels(), shape.c);
+    cpu::layer_norm_pixels(y + n * size, x + n * size, gamma, beta, shape.pixels(), shape.c, eps);
   }
 }
 
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
-                         const float* gamma, MapShape shape, Cpu) {
+                         const float* gamma, MapShape shape, double eps, Cpu) {
   static thread_local cpu::Scratch sums;
   const int groups = cpu::image_groups(shape.n);
   const std::size_t size = shape.image_size(), stride = (2 * shape.c + 15) / 16 * 16;
@@ -33,7 +34,7 @@ void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, 
       Grad<float> image_dx = dx;
       if (dx) image_dx.data += n * size;
       cpu::layer_norm_gradient_pixels(image_dx, partial, partial + shape.c, dy + n * size, x + n * size, gamma,
-                                      shape.pixels(), shape.c);
+                                      shape.pixels(), shape.c, eps);
     }
   }
   if (dgamma) cpu::write_group_sums(dgamma, partials, groups, stride, shape.c);

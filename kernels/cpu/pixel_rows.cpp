@@ -116,7 +116,8 @@ HWY_INLINE void sums_of_lanes(const Vector* v, float* out) {
 struct Statistics {
   HWY_ALIGN float mean[kNormPixels], rstd[kNormPixels];
 };
-HWY_INLINE Statistics statistics(const Vector* sums, const Vector* squares, const float* x, int pixels, int c) {
+HWY_INLINE Statistics statistics(const Vector* sums, const Vector* squares, const float* x, int pixels, int c,
+                                 float eps) {
   HWY_ALIGN float sum[kNormPixels], square[kNormPixels];
   sums_of_lanes(sums, sum);
   sums_of_lanes(squares, square);
@@ -129,14 +130,15 @@ HWY_INLINE Statistics statistics(const Vector* sums, const Vector* squares, cons
     s.rstd[p] = variance < 0 ? 0.0f : variance;  // rounding may leave less than nothing
   }
   for (int p = 0; p < kNormPixels; p += int(hn::MaxLanes(Four()))) {
-    const auto shifted = hn::Add(hn::Load(Four(), s.rstd + p), hn::Set(Four(), float(kLayerNormEps)));
+    const auto shifted = hn::Add(hn::Load(Four(), s.rstd + p), hn::Set(Four(), eps));
     hn::Store(hn::Div(hn::Set(Four(), 1.0f), hn::Sqrt(shifted)), Four(), s.rstd + p);
   }
   return s;
 }
 
 template <bool kWhole>
-void layer_norm_loop(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c) {
+void layer_norm_loop(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c,
+                     float eps) {
   const Floats d;
   for (std::size_t first = 0; first < pixels; first += kNormPixels, y += kNormPixels * c, x += kNormPixels * c) {
     const int group = int(HWY_MIN(std::size_t(kNormPixels), pixels - first));
@@ -152,7 +154,7 @@ void layer_norm_loop(float* y, const float* x, const float* gamma, const float* 
         squares[p] = hn::MulAdd(distance, distance, squares[p]);
       }
     }
-    const Statistics s = statistics(sums, squares, x, group, c);
+    const Statistics s = statistics(sums, squares, x, group, c, eps);
     for (int k = 0; k < c; k += kLanes) {
       const Vector scale = load_first<kWhole>(gamma + k, c - k), shift = load_first<kWhole>(beta + k, c - k);
       for (int p = 0; p < group; ++p) {
@@ -166,7 +168,7 @@ void layer_norm_loop(float* y, const float* x, const float* gamma, const float* 
 
 template <bool kWhole>
 void layer_norm_gradient_loop(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
-                              const float* gamma, std::size_t pixels, int c) {
+                              const float* gamma, std::size_t pixels, int c, float eps) {
   const Floats d;
   for (std::size_t first = 0; first < pixels; first += kNormPixels, dy += kNormPixels * c, x += kNormPixels * c) {
     const int group = int(HWY_MIN(std::size_t(kNormPixels), pixels - first));
@@ -185,7 +187,7 @@ void layer_norm_gradient_loop(Grad<float> dx, float* dgamma, float* dbeta, const
         products[p] = hn::MulAdd(g, distance, products[p]);
       }
     }
-    const Statistics s = statistics(sums, squares, x, group, c);
+    const Statistics s = statistics(sums, squares, x, group, c, eps);
     HWY_ALIGN float mean_g[kNormPixels], mean_product[kNormPixels];
     sums_of_lanes(gradients, mean_g);
     sums_of_lanes(products, mean_product);
@@ -228,13 +230,14 @@ void gate_impl(float* y, const float* x, const float* vg, std::size_t pixels, in
 void gate_gradient_impl(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, std::size_t pixels, int c) {
   (c % kLanes == 0 ? &gate_gradient_loop<true> : &gate_gradient_loop<false>)(dx, dvg, dy, vg, pixels, c);
 }
-void layer_norm_impl(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c) {
-  (c % kLanes == 0 ? &layer_norm_loop<true> : &layer_norm_loop<false>)(y, x, gamma, beta, pixels, c);
+void layer_norm_impl(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c,
+                     float eps) {
+  (c % kLanes == 0 ? &layer_norm_loop<true> : &layer_norm_loop<false>)(y, x, gamma, beta, pixels, c, eps);
 }
 void layer_norm_gradient_impl(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
-                              const float* gamma, std::size_t pixels, int c) {
+                              const float* gamma, std::size_t pixels, int c, float eps) {
   (c % kLanes == 0 ? &layer_norm_gradient_loop<true> : &layer_norm_gradient_loop<false>)(dx, dgamma, dbeta, dy, x,
-                                                                                         gamma, pixels, c);
+                                                                                         gamma, pixels, c, eps);
 }
 
 }  // namespace flowsmith::cpu::HWY_NAMESPACE
@@ -262,12 +265,13 @@ void gate_gradient_pixels(Grad<float> dx, Grad<float> dvg, const float* dy, cons
                           int c) {
   FLOWSMITH_DISPATCH(gate_gradient_impl)(dx, dvg, dy, vg, pixels, c);
 }
-void layer_norm_pixels(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c) {
-  FLOWSMITH_DISPATCH(layer_norm_impl)(y, x, gamma, beta, pixels, c);
+void layer_norm_pixels(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c,
+                       double eps) {
+  FLOWSMITH_DISPATCH(layer_norm_impl)(y, x, gamma, beta, pixels, c, float(eps));
 }
 void layer_norm_gradient_pixels(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
-                                const float* gamma, std::size_t pixels, int c) {
-  FLOWSMITH_DISPATCH(layer_norm_gradient_impl)(dx, dgamma, dbeta, dy, x, gamma, pixels, c);
+                                const float* gamma, std::size_t pixels, int c, double eps) {
+  FLOWSMITH_DISPATCH(layer_norm_gradient_impl)(dx, dgamma, dbeta, dy, x, gamma, pixels, c, float(eps));
 }
 
 void zero_border(float* out, int h, int w, int c, int border) {

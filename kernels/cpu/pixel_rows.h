@@ -24,9 +24,10 @@ void gate_pixels(float* y, const float* x, const float* vg, std::size_t pixels, 
 void gate_gradient_pixels(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, std::size_t pixels, int c);
 
 /// Layer norm over the channels. y may be x.
-void layer_norm_pixels(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c);
+void layer_norm_pixels(float* y, const float* x, const float* gamma, const float* beta, std::size_t pixels, int c,
+                       double eps);
 /// dx (+)= the gradient for x; dgamma and dbeta (c) are added to. dx.data may be null.
 void layer_norm_gradient_pixels(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
-                                const float* gamma, std::size_t pixels, int c);
+                                const float* gamma, std::size_t pixels, int c, double eps);
 
 }  // namespace flowsmith::cpu

@@ -25,7 +25,7 @@ struct ConvBackwardDataTask {
 };
 
 template <NetPrecision kPrecision, class Cols>
-__global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Cols>))
+__global__ void __launch_bounds__(Cols::kThreads, (kResidentBlocks<kPrecision, Cols>))
     conv_backward_data_kernel(ConvBackwardDataTask task) {
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
@@ -52,20 +52,20 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
 template <int kHalves, Gpu G>
 void launch(Grad<float> dx, const float* dy, const float* x, const float* weight, ConvShape shape, G gpu) {
   with_precision(gpu.precision, [&](auto precision) {
-    with_columns<kHalves>(shape.x_channels(), [&](auto columns) {
+    constexpr NetPrecision kPrecision = decltype(precision)::value;
+    with_columns<kPrecision, kHalves>(shape.x_channels(), [&](auto columns) {
       using Cols = decltype(columns);
       using Layout = BlockLayout<Cols>;
-      constexpr NetPrecision kPrecision = decltype(precision)::value;
-      const std::size_t stages = 2 * 4 * WeightStage<kPrecision, Cols, true>::kSize;
+      using Stage = WeightStage<kPrecision, Cols, true>;
       const ConvBackwardDataTask task{
-          conv_input<kPrecision>(dy, shape.y(), false, shape.kernel, Layout::kPixels, stages),
+          conv_input<kPrecision, Stage>(dy, shape.y(), false, shape.kernel, Layout::kPixels),
           {weight, shape.c_in, shape.c_out, shape.kernel * shape.kernel, shape.c_out, shape.x_channels()},
           x,
           dx};
       const dim3 grid(unsigned((task.in.window.pixels + Layout::kPixels - 1) / Layout::kPixels),
                       unsigned((shape.x_channels() + Cols::kOfHalf - 1) / Cols::kOfHalf));
-      FLOWSMITH_LAUNCH((conv_backward_data_kernel<kPrecision, Cols>), grid, kConvThreads, task.in.words() * 4 + stages,
-                       gpu, task);
+      const std::size_t shared_bytes = task.in.words() * 4 + Stage::kBothBytes;
+      FLOWSMITH_LAUNCH((conv_backward_data_kernel<kPrecision, Cols>), grid, Cols::kThreads, shared_bytes, gpu, task);
     });
   });
 }

@@ -27,7 +27,7 @@ struct ConvForwardTask {
 };
 
 template <NetPrecision kPrecision, class Cols>
-__global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Cols>))
+__global__ void __launch_bounds__(Cols::kThreads, (kResidentBlocks<kPrecision, Cols>))
     conv_forward_kernel(ConvForwardTask task) {
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
@@ -62,20 +62,20 @@ void launch_conv_forward(float* y, const float* x, const float* weight, const fl
   if (shape.y().size() == 0) return;
   if (by_libraries(shape, gpu)) return library_forward(y, x, weight, bias, shape, scratch, gpu);
   with_precision(gpu.precision, [&](auto precision) {
-    with_columns<1>(shape.c_out, [&](auto columns) {
+    constexpr NetPrecision kPrecision = decltype(precision)::value;
+    with_columns<kPrecision, 1>(shape.c_out, [&](auto columns) {
       using Cols = decltype(columns);
       using Layout = BlockLayout<Cols>;
-      constexpr NetPrecision kPrecision = decltype(precision)::value;
-      const std::size_t stages = 2 * 4 * WeightStage<kPrecision, Cols, false>::kSize;
+      using Stage = WeightStage<kPrecision, Cols, false>;
       ConvForwardTask task{
-          conv_input<kPrecision>(x, shape.x(), shape.concat_elu, shape.kernel, Layout::kPixels, stages),
+          conv_input<kPrecision, Stage>(x, shape.x(), shape.concat_elu, shape.kernel, Layout::kPixels),
           {weight, shape.c_in, shape.c_out, shape.kernel * shape.kernel, shape.x_channels(), shape.c_out},
           bias,
           y};
       const dim3 grid(unsigned((task.in.window.pixels + Layout::kPixels - 1) / Layout::kPixels),
                       unsigned((shape.c_out + Cols::kOfHalf - 1) / Cols::kOfHalf));
-      FLOWSMITH_LAUNCH((conv_forward_kernel<kPrecision, Cols>), grid, kConvThreads, task.in.words() * 4 + stages, gpu,
-                       task);
+      const std::size_t shared_bytes = task.in.words() * 4 + Stage::kBothBytes;
+      FLOWSMITH_LAUNCH((conv_forward_kernel<kPrecision, Cols>), grid, Cols::kThreads, shared_bytes, gpu, task);
     });
   });
 }

@@ -24,8 +24,8 @@ struct ConvInput {
 /// Warps of a block: Cols::kWarps beside each other, the others below.
 template <class Cols>
 struct BlockLayout {
-  static constexpr int kM = 2;  ///< tiles of 16 pixels that a warp owns
-  static constexpr int kRowWarps = kConvThreads / 32 / Cols::kWarps;
+  static constexpr int kM = Cols::kM;
+  static constexpr int kRowWarps = Cols::kThreads / 32 / Cols::kWarps;
   static constexpr int kPixels = 16 * kM * kRowWarps;
 
   static __device__ int warp_row() { return warp_index() / Cols::kWarps * 16 * kM; }
@@ -36,8 +36,10 @@ template <NetPrecision kPrecision, class Cols>
 using BlockTile = WarpTile<kPrecision, BlockLayout<Cols>::kM, Cols::kWarpTiles>;
 
 /// Blocks that should fit a multiprocessor at a time: as many as their sums and weights on the way leave registers for.
-template <NetPrecision kPrecision, class Cols>
-inline constexpr int kResidentBlocks = Cols::kAll*(kPrecision == NetPrecision::kFp32 ? 2 : 1) <= 96 ? 3 : 2;
+/// A kernel without a window (kLean) needs fewer.
+template <NetPrecision kPrecision, class Cols, bool kLean = false>
+inline constexpr int kResidentBlocks =
+    (Cols::kM == 2 || kLean) && Cols::kAll*(kPrecision == NetPrecision::kFp32 ? 2 : 1) <= 96 ? 3 : 2;
 
 /// tile += the convolution. Shared memory: in.words(), then two stages. Ends with a barrier.
 template <NetPrecision kPrecision, bool kTransposed, class Cols>
@@ -86,35 +88,38 @@ void with_precision(NetPrecision precision, Run run) {
   }
 }
 
+/// Tiles of 16 pixels of a warp where a block takes 64 channels.
+template <NetPrecision kPrecision>
+inline constexpr int kWideM = kPrecision == NetPrecision::kFp32 ? 2 : 1;
+
 /// Calls run with the Columns that suit so many channels (of each half); more than 64 take several blocks.
-template <int kHalves, class Run>
+template <NetPrecision kPrecision, int kHalves, class Run>
 void with_columns(int channels, Run run) {
   if constexpr (kHalves == 1) {  // ELU-concat stands in front of wide layers only
-    if (channels <= 8) return run(Columns<1, 1, 1>{});
+    if (channels <= 8) return run(Columns<1, 1, 1, 2>{});
   }
-  if (channels <= 16) return run(Columns<2, 1, kHalves>{});
-  if (channels <= 32) return run(Columns<4, 1, kHalves>{});
-  if (channels <= 48) return run(Columns<3, 2, kHalves>{});
-  return run(Columns<4, 2, kHalves>{});
+  if (channels <= 16) return run(Columns<2, 1, kHalves, 2>{});
+  if (channels <= 32) return run(Columns<4, 1, kHalves, 2>{});
+  if (channels <= 48) return run(Columns<3, 2, kHalves, 2>{});
+  return run(Columns<4, 2, kHalves, kWideM<kPrecision>>{});
 }
 
 /// The shared memory that every supported GPU gives to a block.
 inline constexpr std::size_t kMostSharedBytes = 96 * 1024;
 
-/// Plans the tile of a block with so many pixels, beside which shared memory holds `other_bytes`.
-template <NetPrecision kPrecision>
-ConvInput conv_input(const float* x, MapShape shape, bool concat_elu, int kernel, int tile_pixels,
-                     std::size_t other_bytes) {
+/// Plans the tile of a block with so many pixels, beside which shared memory holds two stages.
+template <NetPrecision kPrecision, class Stage>
+ConvInput conv_input(const float* x, MapShape shape, bool concat_elu, int kernel, int tile_pixels) {
   ConvInput in;
   in.window = conv_window(shape, kernel, tile_pixels);
   in.x = x;
   in.x_channels = shape.c;
   in.halves = concat_elu ? 2 : 1;
-  // 64 channels of the sum at a time, fewer where wide images make long bands.
-  for (in.chunk = 64 / in.halves;; in.chunk /= 2) {
+  // Two stages of the sum's channels at a time, fewer where wide images make long bands.
+  for (in.chunk = 2 * Stage::kStageChannels / in.halves;; in.chunk /= 2) {
     const int padded = rounded_up(std::min(in.chunk, shape.c), kStepNumbers<kPrecision>);
     in.stride = in.halves * padded / kPerWord<kPrecision> + 4;
-    if (in.words() * 4 + other_bytes <= kMostSharedBytes || in.chunk <= 8) return in;
+    if (in.words() * 4 + Stage::kBothBytes <= kMostSharedBytes || in.chunk <= 8) return in;
   }
 }
 

@@ -6,16 +6,17 @@
 
 namespace flowsmith::cuda {
 
-/// Threads of a block of the convolution kernels.
-inline constexpr int kConvThreads = 128;
-inline constexpr int kStageChannels = 32;
-
 /// Columns of a block's product: kWarps warps beside each other with kTiles tiles each, in kHalves halves: with 2,
 /// columns c and `channels` + c of the weight (value and gate, or the two halves of an ELU-concat) belong to one
-/// thread.
-template <int kTiles_, int kWarps_, int kHalves_>
+/// thread. A warp has kM tiles of 16 pixels; whatever kM, the block's pixels are the same.
+///
+/// kM = 1 has twice the warps with half of the work each, which hide more of the latencies that these kernels mostly
+/// wait for; with kM = 2 a weight out of shared memory serves twice as many products, and more blocks fit. What is
+/// faster was measured, kernel by kernel: docs/gpu_h100.md.
+template <int kTiles_, int kWarps_, int kHalves_, int kM_>
 struct Columns {
-  static constexpr int kTiles = kTiles_, kWarps = kWarps_, kHalves = kHalves_;
+  static constexpr int kTiles = kTiles_, kWarps = kWarps_, kHalves = kHalves_, kM = kM_;
+  static constexpr int kThreads = 256 / kM;
   static constexpr int kOfHalf = 8 * kTiles * kWarps;
   static constexpr int kAll = kHalves * kOfHalf;
   static constexpr int kWarpTiles = kHalves * kTiles;
@@ -35,11 +36,14 @@ struct ConvWeights {
 template <NetPrecision kPrecision, class Cols, bool kTransposed>
 class WeightStage {
  public:
+  /// A longer stage has fewer barriers. The transposed one then takes more registers than there are.
+  static constexpr int kStageChannels = Cols::kM == 1 && !kTransposed ? 64 : 32;
   static constexpr int kStageWords = kStageChannels / kPerWord<kPrecision>;
   /// Words of sum x columns, or of columns x sum with kTransposed; neighbouring lanes of a product's load then have
   /// banks of their own.
   static constexpr int kStride = kTransposed ? kStageWords + 4 : (Cols::kAll % 16 == 8 ? Cols::kAll : Cols::kAll + 8);
   static constexpr int kSize = (kTransposed ? Cols::kAll : kStageWords) * kStride;
+  static constexpr std::size_t kBothBytes = 2 * kSize * 4;  ///< of shared memory that multiply_stages needs
 
   /// Loads stage `piece` of a tap into registers. `first_column` is the block's in each half.
   __device__ void fetch(const ConvWeights& weights, const TileChannels& channels, int first_column, int tap,
@@ -62,8 +66,8 @@ class WeightStage {
   __device__ void store(std::uint32_t* stage) const {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      const int item = int(threadIdx.x) + i * kConvThreads;
-      if (kAllItems % kConvThreads != 0 && item >= kAllItems) break;
+      const int item = int(threadIdx.x) + i * Cols::kThreads;
+      if (kAllItems % Cols::kThreads != 0 && item >= kAllItems) break;
       if constexpr (kTransposed) {
         store_words<kPrecision>(stage + column_of(item) * kStride + channel_of(item) / kPerWord<kPrecision>, held_[i]);
       } else {
@@ -129,7 +133,7 @@ class WeightStage {
   // channels of the sum.
   static constexpr int kFours = kTransposed ? 1 : kPerWord<kPrecision>;
   static constexpr int kAllItems = Cols::kAll * kStageChannels / 4 / kFours;
-  static constexpr int kItems = (kAllItems + kConvThreads - 1) / kConvThreads;
+  static constexpr int kItems = (kAllItems + Cols::kThreads - 1) / Cols::kThreads;
 
   static __device__ int column_of(int item) {
     return kTransposed ? item / (kStageChannels / 4) : item % (Cols::kAll / 4) * 4;
@@ -143,8 +147,8 @@ class WeightStage {
                               int first_column, int piece) {
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
-      const int item = int(threadIdx.x) + i * kConvThreads;
-      if (kAllItems % kConvThreads != 0 && item >= kAllItems) break;
+      const int item = int(threadIdx.x) + i * Cols::kThreads;
+      if (kAllItems % Cols::kThreads != 0 && item >= kAllItems) break;
       const int column_half = column_of(item) / Cols::kOfHalf;
       const int column = column_of(item) - column_half * Cols::kOfHalf + first_column;
 #pragma unroll
@@ -181,7 +185,7 @@ __device__ void multiply_stages(Tile& tile, Stage& stage, std::uint32_t* stages,
                                 const ConvWeights& weights, const TileChannels& channels, int first_column,
                                 int warp_column, bool active) {
   constexpr int kStageSteps = Stage::kStageWords / kStepWords;
-  const int steps = channels.size() * Stage::kStageWords / (kStageChannels * kStepWords);
+  const int steps = channels.size() * Stage::kStageWords / (Stage::kStageChannels * kStepWords);
   stage.store(stages);
   __syncthreads();
   int tap = 0, piece = 0, current = 0;

@@ -46,7 +46,9 @@ struct ConvWindow {
   __device__ unsigned taps_inside(std::int64_t pixel) const {
     if (pixel >= pixels) return 0;
     if (radius == 0) return 1;
-    const int in_image = int(pixel % (std::int64_t(h) * w));
+    const unsigned image = unsigned(h) * unsigned(w);
+    // A remainder of 64 bits takes a hundred instructions.
+    const int in_image = int(pixels >> 32 == 0 ? unsigned(pixel) % image : unsigned(pixel % image));
     const int y = in_image / w, x = in_image - y * w;
     const unsigned columns = (x > 0 ? 1u : 0u) | 2u | (x < w - 1 ? 4u : 0u);
     return (y > 0 ? columns : 0u) | columns << 3 | (y < h - 1 ? columns << 6 : 0u);
@@ -54,7 +56,7 @@ struct ConvWindow {
 
   /// The row of the tile that pixel `pixel` of the block's own reads for a tap.
   __device__ int row_of_tap(int pixel, unsigned inside, int tap) const {
-    const int ky = radius == 0 ? 0 : tap / 3, kx = tap - ky * 3;
+    const int ky = tap / 3, kx = tap - ky * 3;
     const int row = pixel + ky * band + kx;
     return (inside >> tap & 1) != 0 ? row : zero_row() + (row & 7);
   }
@@ -135,20 +137,50 @@ struct LoadLanes {
   }
 };
 
+/// Loads that a thread has under way at a time: one alone would leave it waiting for memory.
+inline constexpr int kLoadsInFlight = 4;
+
+/// load_window for maps whose fours are all aligned and whole (kWhole), or for any.
+template <NetPrecision kPrecision, bool kWhole>
+__device__ void load_window_rows(PixelTile tile, const ConvWindow& window, std::int64_t first_pixel, const float* x,
+                                 int x_channels, const TileChannels& channels) {
+  const LoadLanes threads(channels.padded / 4);
+  const int rows = window.rows();
+  for (int first = threads.row; first < rows; first += kLoadsInFlight * threads.rows) {
+    for (int k = threads.lane * 4; k < channels.padded; k += threads.lanes * 4) {
+      Four<float> fours[kLoadsInFlight];
+      bool inside[kLoadsInFlight];
+#pragma unroll
+      for (int i = 0; i < kLoadsInFlight; ++i) {
+        const int row = first + i * threads.rows;
+        const std::int64_t pixel = window.pixel_of_row(first_pixel, row);
+        inside[i] = row < rows && pixel >= 0 && pixel < window.pixels;
+        if (!inside[i]) continue;
+        const float* const from = x + std::size_t(pixel) * x_channels;
+        if constexpr (kWhole) {
+          fours[i] = k < channels.count ? load_vector<4>(from + channels.first + k) : Four<float>{};
+        } else {
+          fours[i] = load_four(from, std::size_t(channels.first + k), std::size_t(channels.first + channels.count));
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kLoadsInFlight; ++i) {
+        if (inside[i]) store_channels<kPrecision>(tile.row(first + i * threads.rows), channels, k, fours[i]);
+      }
+    }
+  }
+}
+
 /// Fills the rows of the pixels that lie in the batch. Others are not read: no tap inside an image leads there.
 template <NetPrecision kPrecision>
 __device__ void load_window(PixelTile tile, const ConvWindow& window, std::int64_t first_pixel, const float* x,
                             int x_channels, const TileChannels& channels) {
-  const LoadLanes threads(channels.padded / 4);
-  for (int row = threads.row; row < window.rows(); row += threads.rows) {
-    const std::int64_t pixel = window.pixel_of_row(first_pixel, row);
-    if (pixel < 0 || pixel >= window.pixels) continue;
-    const float* const from = x + std::size_t(pixel) * x_channels;
-    for (int k = threads.lane * 4; k < channels.padded; k += threads.lanes * 4) {
-      const Four<float> four =
-          load_four(from, std::size_t(channels.first + k), std::size_t(channels.first + channels.count));
-      store_channels<kPrecision>(tile.row(row), channels, k, four);
-    }
+  const bool whole =
+      x_channels % 4 == 0 && channels.first % 4 == 0 && channels.count % 4 == 0 && is_aligned<float, 4>(x);
+  if (whole) {
+    load_window_rows<kPrecision, true>(tile, window, first_pixel, x, x_channels, channels);
+  } else {
+    load_window_rows<kPrecision, false>(tile, window, first_pixel, x, x_channels, channels);
   }
 }
 

@@ -118,7 +118,8 @@ __global__ void logit_forward_kernel(T* v, double* logdet, Noise noise, Dequanti
 }
 
 template <class T>
-__global__ void sigmoid_forward_kernel(T* u, double* logdet, const T* v, unsigned per_image) {
+__global__ void sigmoid_forward_kernel(T* u, double* logdet, const T* v, unsigned per_image, double alpha,
+                                       double constant) {
   const std::size_t row = std::size_t(blockIdx.x) * per_image;
   double sum = 0;
   cuda::for_each_item(cuda::groups_of_four(per_image), [&](unsigned group) {
@@ -126,17 +127,17 @@ __global__ void sigmoid_forward_kernel(T* u, double* logdet, const T* v, unsigne
     const cuda::Four<T> in = cuda::load_four(v + row, first, per_image);
     cuda::Four<T> value;
     for (int i = 0; i < 4; ++i) {
-      value[i] = open_sigmoid(in[i]);
+      value[i] = noise_from(open_sigmoid(in[i]), alpha);
       if (first + i < per_image) sum += log_sigmoid_derivative(in[i]);
     }
     cuda::store_four(u + row, first, per_image, value);
   });
-  add_to_logdet(logdet, sum, 0);
+  add_to_logdet(logdet, sum, constant);
 }
 
 template <class T>
-__global__ void sigmoid_backward_kernel(Grad<T> dv, const T* du, const double* dlogdet, const T* v,
-                                        unsigned per_image) {
+__global__ void sigmoid_backward_kernel(Grad<T> dv, const T* du, const double* dlogdet, const T* v, unsigned per_image,
+                                        double alpha) {
   const std::size_t row = std::size_t(blockIdx.x) * per_image;
   const T dl = T(dlogdet[blockIdx.x]);
   cuda::for_each_item(cuda::groups_of_four(per_image), [&](unsigned group) {
@@ -147,7 +148,7 @@ __global__ void sigmoid_backward_kernel(Grad<T> dv, const T* du, const double* d
     for (int i = 0; i < 4; ++i) {
       const T p = sigmoid(in[i]);
       const T q = sigmoid(-in[i]);
-      result[i] = dvalue[i] * p * q + dl * (q - p);
+      result[i] = dvalue[i] / T(1 - alpha) * p * q + dl * (q - p);
     }
     cuda::write_four(Grad<T>{dv.data + row, dv.mode}, first, per_image, result);
   });
@@ -211,18 +212,19 @@ void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const
 }
 
 template <class T, Gpu G>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, G gpu) {
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, G gpu) {
   if (n == 0) return;
   FLOWSMITH_LAUNCH(sigmoid_forward_kernel<T>, cuda::one_block_per_image(n), cuda::kBlockThreads, 0, gpu, u, logdet, v,
-                   cuda::image_elements(per_image));
+                   cuda::image_elements(per_image), alpha, -double(per_image) * std::log1p(-alpha));
 }
 
 template <class T, Gpu G>
-void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image, G gpu) {
+void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
+                      double alpha, G gpu) {
   if (!dv || n == 0) return;
   const unsigned elements = cuda::image_elements(per_image);
   FLOWSMITH_LAUNCH(sigmoid_backward_kernel<T>, cuda::image_grid(n, cuda::groups_of_four(elements)), cuda::kBlockThreads,
-                   0, gpu, dv, du, dlogdet, v, elements);
+                   0, gpu, dv, du, dlogdet, v, elements, alpha);
 }
 
 #define FLOWSMITH_INSTANTIATE(T)                                                                                       \
@@ -236,8 +238,8 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
   template void logit_forward(T*, double*, const T*, int, std::size_t, Dequantizer, ThisGpu);                          \
   template void noisy_logit_forward(T*, double*, const std::uint32_t*, const NoiseStream*, int, std::size_t,           \
                                     Dequantizer, ThisGpu);                                                             \
-  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, ThisGpu);                                     \
-  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, ThisGpu);
+  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, double, ThisGpu);                             \
+  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, double, ThisGpu);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

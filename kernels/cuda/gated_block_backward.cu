@@ -30,6 +30,7 @@ struct GatedBlockBackwardTask {
   Grad<float> dx;
   float *dvg, *dh;
   float* norm_partials;  ///< (blocks, dgamma and dbeta)
+  float norm_eps;
 };
 
 /// The block's share of dgamma and dbeta: sums over its rows of dy * xh and dy.
@@ -62,7 +63,7 @@ __device__ void write_norm_partial(float* partial, const ChannelValues<Cols>& xh
     }
   }
   __syncthreads();
-  for (int i = int(threadIdx.x); i < 2 * Cols::kOfHalf; i += kConvThreads) {
+  for (int i = int(threadIdx.x); i < 2 * Cols::kOfHalf; i += Cols::kThreads) {
     float sum = 0;
     for (int warp = 0; warp < Layout::kRowWarps; ++warp) sum += sums[i / Cols::kOfHalf][warp][i % Cols::kOfHalf];
     partial[i] = sum;
@@ -92,7 +93,7 @@ __device__ void layer_norm_gradient(ChannelValues<Cols>& dr, const GatedBlockBac
     });
   }
   RowValues<Cols> rstd;
-  normalize_rows<Cols>(xh, rstd);
+  normalize_rows<Cols>(xh, rstd, task.norm_eps);
   write_norm_partial<Cols>(task.norm_partials + std::size_t(blockIdx.x) * 2 * kChannels, xh, dr);
 
   RowValues<Cols> sum_g{}, sum_g_xh{};
@@ -118,7 +119,7 @@ __device__ void layer_norm_gradient(ChannelValues<Cols>& dr, const GatedBlockBac
 }
 
 template <NetPrecision kPrecision, class Cols>
-__global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Cols>))
+__global__ void __launch_bounds__(Cols::kThreads, (kResidentBlocks<kPrecision, Cols, true>))
     gated_block_backward_kernel(GatedBlockBackwardTask task) {
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
@@ -184,9 +185,10 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
   }
 }
 
+/// The same in every precision: a block's pixels do not hang on how its warps share them.
 int fused_blocks(GatedBlockShape shape) {
   int blocks = 0;
-  with_block_columns(shape.c, [&](auto columns) {
+  with_block_columns<2, 2>(shape.c, [&](auto columns) {
     constexpr int kPixels = BlockLayout<decltype(columns)>::kPixels;
     blocks = int((std::size_t(shape.n) * shape.map().pixels() + kPixels - 1) / kPixels);
   });
@@ -198,12 +200,13 @@ void launch_fused(GatedBlockBackwardTask task, Grad<float> dgamma, Grad<float> d
   const int blocks = fused_blocks(shape);
   if (blocks > 0) {
     with_precision(gpu.precision, [&](auto precision) {
-      with_block_columns(shape.c, [&](auto columns) {
+      constexpr NetPrecision kPrecision = decltype(precision)::value;
+      with_block_columns<kWideM<kPrecision>, kWideM<kPrecision>>(shape.c, [&](auto columns) {
         using Cols = decltype(columns);
-        constexpr NetPrecision kPrecision = decltype(precision)::value;
-        constexpr int kWords = OwnTile<kPrecision, Cols>::kWords + 2 * WeightStage<kPrecision, Cols, true>::kSize;
-        FLOWSMITH_LAUNCH((gated_block_backward_kernel<kPrecision, Cols>), dim3(unsigned(blocks)), kConvThreads,
-                         std::size_t(kWords) * 4, gpu, task);
+        constexpr std::size_t kSharedBytes =
+            OwnTile<kPrecision, Cols>::kWords * 4 + WeightStage<kPrecision, Cols, true>::kBothBytes;
+        FLOWSMITH_LAUNCH((gated_block_backward_kernel<kPrecision, Cols>), dim3(unsigned(blocks)), Cols::kThreads,
+                         kSharedBytes, gpu, task);
       });
     });
   }
@@ -241,10 +244,12 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                                       dx,
                                       dvg,
                                       dh,
-                                      sums};
+                                      sums,
+                                      float(shape.norm_eps)};
     launch_fused(task, grads.gamma, grads.beta, shape, gpu);
   } else {
-    gate_norm_backward(dx, dvg, grads.gamma, grads.beta, dy, x, saved.vg, weights.gamma, shape.map(), sums, gpu);
+    gate_norm_backward(dx, dvg, grads.gamma, grads.beta, dy, x, saved.vg, weights.gamma, shape.map(), shape.norm_eps,
+                       sums, gpu);
     launch_conv_backward_data(Grad<float>{dh}, dvg, saved.h, weights.weight1, shape.conv1(), sums, gpu);
   }
   launch_conv_backward_data(Grad<float>{dx.data, GradMode::kAccumulate}, dh, x, weights.weight3, shape.conv3(), sums,

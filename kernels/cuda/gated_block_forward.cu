@@ -1,10 +1,10 @@
 // The gated residual block forward on a GPU, fused: h = conv3x3(a), vg = conv1x1(concat_elu(h)), r = x + value *
 // sigmoid(gate), y = layer_norm(r), with a = concat_elu(x) or x; see kernels/gated_block.h.
 //
-// A block of 4 warps owns 128 pixels (16 and 32 channels) or 64 pixels (48 and 64) and all their channels. Its first
-// product (conv_tile.h) leaves h in registers; concat_elu(h) goes to shared memory where x was and is the left factor
-// of the second product, in which value and gate of a channel belong to one thread. The layer norm's sums are shuffles
-// within the four lanes of a pixel, and a pass through shared memory where two warps share one.
+// A block of 4 or 8 warps owns 128 pixels (16 and 32 channels) or 64 pixels (48 and 64) and all their channels. Its
+// first product (conv_tile.h) leaves h in registers; concat_elu(h) goes to shared memory where x was and is the left
+// factor of the second product, in which value and gate of a channel belong to one thread. The layer norm's sums are
+// shuffles within the four lanes of a pixel, and a pass through shared memory where two warps share one.
 //
 // Memory plan: x once (with the windows' edges, and again for the residual, from L2), y once, h and vg once if somebody
 // will want gradients: P*C*4*(2 or 5) bytes + weights. 44*P*C^2 FLOPs with ELU-concat in front, 26*P*C^2 without. Other
@@ -28,14 +28,15 @@ struct GatedBlockForwardTask {
   ConvWeights weights3, weights1;
   const float *bias3, *bias1, *gamma, *beta;
   float *y, *h, *vg;  ///< h and vg may be null
+  float norm_eps;
 };
 
 /// The first product's columns: without a second half.
 template <class Cols>
-using HiddenColumns = Columns<Cols::kTiles, Cols::kWarps, 1>;
+using HiddenColumns = Columns<Cols::kTiles, Cols::kWarps, 1, Cols::kM>;
 
 template <NetPrecision kPrecision, class Cols>
-__global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Cols>))
+__global__ void __launch_bounds__(Cols::kThreads, (kResidentBlocks<kPrecision, Cols>))
     gated_block_forward_kernel(GatedBlockForwardTask task) {
   FLOWSMITH_DYNAMIC_SHARED(std::uint32_t, shared);
   using Layout = BlockLayout<Cols>;
@@ -96,7 +97,7 @@ __global__ void __launch_bounds__(kConvThreads, (kResidentBlocks<kPrecision, Col
     });
   }
   RowValues<Cols> rstd;
-  normalize_rows<Cols>(r, rstd);
+  normalize_rows<Cols>(r, rstd, task.norm_eps);
 #pragma unroll
   for (int n = 0; n < Cols::kTiles; ++n) {
     const int channel = channel_of_tile<Cols>(n);
@@ -113,14 +114,13 @@ template <Gpu G>
 void launch_fused(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
                   GatedBlockShape shape, G gpu) {
   with_precision(gpu.precision, [&](auto precision) {
-    with_block_columns(shape.c, [&](auto columns) {
+    constexpr NetPrecision kPrecision = decltype(precision)::value;
+    with_block_columns<2, kWideM<kPrecision>>(shape.c, [&](auto columns) {
       using Cols = decltype(columns);
-      constexpr NetPrecision kPrecision = decltype(precision)::value;
-      const std::size_t stages3 = 2 * 4 * WeightStage<kPrecision, HiddenColumns<Cols>, false>::kSize;
-      const std::size_t stages1 = 2 * 4 * WeightStage<kPrecision, Cols, false>::kSize;
+      using Stage3 = WeightStage<kPrecision, HiddenColumns<Cols>, false>;
       const int c = shape.c, c_in = shape.conv3().c_in;
       const GatedBlockForwardTask task{
-          conv_input<kPrecision>(x, shape.map(), shape.concat_elu_input, 3, BlockLayout<Cols>::kPixels, stages3),
+          conv_input<kPrecision, Stage3>(x, shape.map(), shape.concat_elu_input, 3, BlockLayout<Cols>::kPixels),
           {weights.weight3, c_in, c, 9, c, c},
           {weights.weight1, 2 * c, 2 * c, 1, c, c},
           weights.bias3,
@@ -129,13 +129,15 @@ void launch_fused(float* y, GatedBlockSaved<float> saved, const float* x, GatedB
           weights.beta,
           y,
           saved.h,
-          saved.vg};
+          saved.vg,
+          float(shape.norm_eps)};
       const std::size_t shared_bytes =
-          std::max(task.in.words() * 4 + stages3, std::size_t(OwnTile<kPrecision, Cols>::kWords) * 4 + stages1);
+          std::max(task.in.words() * 4 + Stage3::kBothBytes,
+                   OwnTile<kPrecision, Cols>::kWords * 4 + WeightStage<kPrecision, Cols, false>::kBothBytes);
       constexpr int kPixels = BlockLayout<Cols>::kPixels;
       FLOWSMITH_LAUNCH((gated_block_forward_kernel<kPrecision, Cols>),
-                       dim3(unsigned((task.in.window.pixels + kPixels - 1) / kPixels)), kConvThreads, shared_bytes, gpu,
-                       task);
+                       dim3(unsigned((task.in.window.pixels + kPixels - 1) / kPixels)), Cols::kThreads, shared_bytes,
+                       gpu, task);
     });
   });
 }
@@ -159,7 +161,7 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
   float* const h = saved.h != nullptr ? saved.h : maps + 2 * size;
   launch_conv_forward(h, x, weights.weight3, weights.bias3, shape.conv3(), scratch + maps_bytes, gpu);
   launch_conv_forward(vg, h, weights.weight1, weights.bias1, shape.conv1(), scratch + maps_bytes, gpu);
-  gate_norm_forward(y, x, vg, weights.gamma, weights.beta, shape.map(), gpu);
+  gate_norm_forward(y, x, vg, weights.gamma, weights.beta, shape.map(), shape.norm_eps, gpu);
 }
 
 template void gated_block_forward(float*, GatedBlockSaved<float>, const float*, GatedBlockWeights<float>,

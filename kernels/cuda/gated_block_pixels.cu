@@ -22,6 +22,7 @@ struct GatePixels {
   const float *x, *vg;
   int channels;
   std::size_t pixels;
+  float norm_eps;
 
   __device__ float r(std::size_t pixel, int channel) const {
     const float* const values = vg + pixel * 2 * channels;
@@ -43,7 +44,7 @@ __device__ RowStatistics row_statistics(const GatePixels& in, std::size_t pixel,
     const float centred = in.r(pixel, k) - mean;
     squares += centred * centred;
   }
-  return {mean, 1.0f / std::sqrt(warp_sum(squares) / float(in.channels) + float(kLayerNormEps))};
+  return {mean, 1.0f / std::sqrt(warp_sum(squares) / float(in.channels) + in.norm_eps)};
 }
 
 __device__ std::size_t warp_pixel() { return std::size_t(blockIdx.x) * kWarpsOfBlock + threadIdx.x / 32; }
@@ -125,10 +126,10 @@ namespace cuda {
 
 template <Gpu G>
 void gate_norm_forward(float* y, const float* x, const float* vg, const float* gamma, const float* beta, MapShape shape,
-                       G gpu) {
+                       double norm_eps, G gpu) {
   if (shape.size() == 0) return;
   FLOWSMITH_LAUNCH(gate_norm_forward_kernel, pixel_grid(shape), kThreads, 0, gpu, y,
-                   (GatePixels{x, vg, shape.c, pixels_of(shape)}), gamma, beta);
+                   (GatePixels{x, vg, shape.c, pixels_of(shape), float(norm_eps)}), gamma, beta);
 }
 
 template <Gpu G>
@@ -138,12 +139,13 @@ std::size_t gate_norm_backward_bytes(MapShape shape) {
 
 template <Gpu G>
 void gate_norm_backward(Grad<float> dx, float* dvg, Grad<float> dgamma, Grad<float> dbeta, const float* dy,
-                        const float* x, const float* vg, const float* gamma, MapShape shape, float* scratch, G gpu) {
+                        const float* x, const float* vg, const float* gamma, MapShape shape, double norm_eps,
+                        float* scratch, G gpu) {
   const std::size_t groups = norm_groups(shape);
   auto* const rows = reinterpret_cast<RowStatistics*>(scratch);
   float* const partials = scratch + 2 * pixels_of(shape);
   if (shape.size() > 0) {
-    const GatePixels in{x, vg, shape.c, pixels_of(shape)};
+    const GatePixels in{x, vg, shape.c, pixels_of(shape), float(norm_eps)};
     FLOWSMITH_LAUNCH(gate_norm_backward_kernel, pixel_grid(shape), kThreads, 0, gpu, dx, dvg, rows, in, dy, gamma);
     if (dgamma || dbeta) {
       FLOWSMITH_LAUNCH(norm_gradient_kernel, dim3(unsigned(groups), unsigned((shape.c + 31) / 32)), kThreads, 0, gpu,
@@ -153,10 +155,11 @@ void gate_norm_backward(Grad<float> dx, float* dvg, Grad<float> dgamma, Grad<flo
   add_groups(dgamma, std::size_t(shape.c), dbeta, std::size_t(shape.c), partials, groups, gpu);
 }
 
-template void gate_norm_forward(float*, const float*, const float*, const float*, const float*, MapShape, ThisGpu);
+template void gate_norm_forward(float*, const float*, const float*, const float*, const float*, MapShape, double,
+                                ThisGpu);
 template std::size_t gate_norm_backward_bytes<ThisGpu>(MapShape);
 template void gate_norm_backward(Grad<float>, float*, Grad<float>, Grad<float>, const float*, const float*,
-                                 const float*, const float*, MapShape, float*, ThisGpu);
+                                 const float*, const float*, MapShape, double, float*, ThisGpu);
 
 }  // namespace cuda
 }  // namespace flowsmith

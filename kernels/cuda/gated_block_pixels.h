@@ -8,7 +8,7 @@ namespace flowsmith::cuda {
 
 template <Gpu G>
 void gate_norm_forward(float* y, const float* x, const float* vg, const float* gamma, const float* beta, MapShape shape,
-                       G gpu);
+                       double norm_eps, G gpu);
 
 /// Bytes of scratch that gate_norm_backward needs.
 template <Gpu G>
@@ -17,6 +17,7 @@ std::size_t gate_norm_backward_bytes(MapShape shape);
 /// With dr the gradient of the layer norm for its input: dx = dr, dvg the gradients for value and gate.
 template <Gpu G>
 void gate_norm_backward(Grad<float> dx, float* dvg, Grad<float> dgamma, Grad<float> dbeta, const float* dy,
-                        const float* x, const float* vg, const float* gamma, MapShape shape, float* scratch, G gpu);
+                        const float* x, const float* vg, const float* gamma, MapShape shape, double norm_eps,
+                        float* scratch, G gpu);
 
 }  // namespace flowsmith::cuda

@@ -15,14 +15,14 @@ bool is_fused(int channels, G gpu) {
   return gpu.conv == ConvAlgorithm::kFused && (channels == 16 || channels == 32 || channels == 48 || channels == 64);
 }
 
-/// Calls run with the Columns<..., 2> of such a width: values and gates, or elu(h) and elu(-h), side by side in one
-/// thread.
-template <class Run>
+/// Calls run with the Columns of such a width, in two halves: values and gates, or elu(h) and elu(-h), side by side in
+/// one thread. Warps have kNarrow tiles of pixels for 16 and 32 channels, and kWide for 64.
+template <int kNarrow, int kWide, class Run>
 void with_block_columns(int channels, Run run) {
-  if (channels == 16) return run(Columns<2, 1, 2>{});
-  if (channels == 32) return run(Columns<4, 1, 2>{});
-  if (channels == 48) return run(Columns<3, 2, 2>{});
-  return run(Columns<4, 2, 2>{});
+  if (channels == 16) return run(Columns<2, 1, 2, kNarrow>{});
+  if (channels == 32) return run(Columns<4, 1, 2, kNarrow>{});
+  if (channels == 48) return run(Columns<3, 2, 2, 2>{});
+  return run(Columns<4, 2, 2, kWide>{});
 }
 
 /// A tile of pixels with two halves of channels that the block of threads makes itself: the input of its 1x1 product.
@@ -107,7 +107,7 @@ __device__ void sum_rows(RowValues<Cols>& sums) {
 
 /// r becomes (r - mean) * rstd over the channels of each row.
 template <class Cols>
-__device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd) {
+__device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd, float eps) {
   using Layout = BlockLayout<Cols>;
   constexpr float kChannels = Cols::kOfHalf;
   RowValues<Cols> sums{};
@@ -122,7 +122,7 @@ __device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd) {
 #pragma unroll
   for (int m = 0; m < Layout::kM; ++m) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) rstd[m][i] = 1.0f / std::sqrt(squares[m][i] / kChannels + float(kLayerNormEps));
+    for (int i = 0; i < 2; ++i) rstd[m][i] = 1.0f / std::sqrt(squares[m][i] / kChannels + eps);
   }
   for_each_value<Cols>([&](int m, int n, int i) { r[m][n][i] *= rstd[m][i / 2]; });
 }

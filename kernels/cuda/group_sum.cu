@@ -1,14 +1,16 @@
 // Sums over groups: sum[i] = sum over groups of partials[group][i]; see group_sum.h.
 //
-// A warp reads 32 neighbours of a group. Warp s of a block adds groups s, s + 16, ..., then the first warp adds the 16
-// sums. Moves each partial once: groups * size floats; one addition per float.
+// A warp reads 32 neighbours of a group. Warp s of a block of S warps adds groups s, s + S, ..., then the first warp
+// adds the S sums. S is 8, or 32 where so many groups would otherwise keep a warp waiting for one load after the other:
+// the sums of 784 blocks for 32 channels took 21 us with 16 warps and four loads under way, of which 0.1 us was moving
+// data. Moves each partial once: groups * size floats; one addition per float.
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/group_sum.h"
 
 namespace flowsmith {
 namespace {
 
-constexpr int kColumns = 32, kSlices = 16;
+constexpr int kColumns = 32;
 
 struct GroupSumTask {
   Grad<float> first, second;
@@ -17,6 +19,7 @@ struct GroupSumTask {
   std::size_t groups;
 };
 
+template <int kSlices>
 __global__ void __launch_bounds__(kColumns* kSlices) group_sum_kernel(GroupSumTask task) {
   FLOWSMITH_SHARED(float, sums, [kSlices][kColumns]);
   const int lane = int(threadIdx.x) % kColumns, slice = int(threadIdx.x) / kColumns;
@@ -26,7 +29,7 @@ __global__ void __launch_bounds__(kColumns* kSlices) group_sum_kernel(GroupSumTa
   const bool wanted = column < task.size && to.data != nullptr;
   float sum = 0;
   if (wanted) {
-#pragma unroll 4
+#pragma unroll 8
     for (std::size_t group = slice; group < task.groups; group += kSlices) {
       sum += task.partials[group * task.size + column];
     }
@@ -48,8 +51,12 @@ void add_groups(Grad<float> first, std::size_t first_size, Grad<float> second, s
                 const float* partials, std::size_t groups, G gpu) {
   const GroupSumTask task{first, second, first_size, first_size + second_size, partials, groups};
   if (task.size == 0 || (!first && !second)) return;
-  FLOWSMITH_LAUNCH(group_sum_kernel, dim3(unsigned((task.size + kColumns - 1) / kColumns)), kColumns * kSlices, 0, gpu,
-                   task);
+  const dim3 grid(unsigned((task.size + kColumns - 1) / kColumns));
+  if (groups > 64) {
+    FLOWSMITH_LAUNCH((group_sum_kernel<32>), grid, kColumns * 32, 0, gpu, task);
+  } else {
+    FLOWSMITH_LAUNCH((group_sum_kernel<8>), grid, kColumns * 8, 0, gpu, task);
+  }
 }
 
 template void add_groups(Grad<float>, std::size_t, Grad<float>, std::size_t, const float*, std::size_t, ThisGpu);

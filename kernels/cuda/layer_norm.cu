@@ -34,22 +34,22 @@ __device__ std::size_t pixel_of_warp() {
 }
 
 /// Of one pixel; all lanes of the warp must call it.
-__device__ Statistics pixel_statistics(const float* x, int c) {
+__device__ Statistics pixel_statistics(const float* x, int c, float eps) {
   float sum = 0;
   for (int k = lane_of_thread(); k < c; k += cuda::kWarpThreads) sum += x[k];
   const float mean = cuda::warp_sum(sum) / float(c);
   float squares = 0;
   for (int k = lane_of_thread(); k < c; k += cuda::kWarpThreads) squares += (x[k] - mean) * (x[k] - mean);
   const float var = cuda::warp_sum(squares) / float(c);
-  return {mean, 1 / std::sqrt(var + float(kLayerNormEps))};
+  return {mean, 1 / std::sqrt(var + eps)};
 }
 
 __global__ void layer_norm_forward_kernel(float* y, const float* x, const float* gamma, const float* beta,
-                                          std::size_t pixels, int c) {
+                                          std::size_t pixels, int c, float eps) {
   const std::size_t pixel = pixel_of_warp();
   if (pixel >= pixels) return;  // the whole warp
   const float* px = x + pixel * c;
-  const Statistics s = pixel_statistics(px, c);
+  const Statistics s = pixel_statistics(px, c, eps);
   for (int k = lane_of_thread(); k < c; k += cuda::kWarpThreads) {
     y[pixel * c + k] = (px[k] - s.mean) * s.rstd * gamma[k] + beta[k];
   }
@@ -57,12 +57,12 @@ __global__ void layer_norm_forward_kernel(float* y, const float* x, const float*
 
 /// Writes dx unless it is null, and the statistics of the pixels unless `statistics` is null.
 __global__ void layer_norm_backward_kernel(Grad<float> dx, Statistics* statistics, const float* dy, const float* x,
-                                           const float* gamma, std::size_t pixels, int c) {
+                                           const float* gamma, std::size_t pixels, int c, float eps) {
   const std::size_t pixel = pixel_of_warp();
   if (pixel >= pixels) return;  // the whole warp
   const float* px = x + pixel * c;
   const float* pdy = dy + pixel * c;
-  const Statistics s = pixel_statistics(px, c);
+  const Statistics s = pixel_statistics(px, c, eps);
   if (statistics != nullptr && lane_of_thread() == 0) statistics[pixel] = s;
   if (dx.data == nullptr) return;
   float sum_g = 0, sum_g_xh = 0;
@@ -101,16 +101,17 @@ std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 }  // namespace
 
 template <Gpu G>
-void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, G gpu) {
+void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, double eps,
+                        G gpu) {
   if (shape.size() == 0) return;
   const std::size_t pixels = shape.n * shape.pixels();
   FLOWSMITH_LAUNCH(layer_norm_forward_kernel, pixel_grid(pixels), cuda::kBlockThreads, 0, gpu, y, x, gamma, beta,
-                   pixels, shape.c);
+                   pixels, shape.c, float(eps));
 }
 
 template <Gpu G>
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
-                         const float* gamma, MapShape shape, G gpu) {
+                         const float* gamma, MapShape shape, double eps, G gpu) {
   const std::size_t pixels = shape.n * shape.pixels();
   const bool sums = dgamma || dbeta;
   const cuda::ChannelSlices plan(shape);
@@ -126,7 +127,7 @@ void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, 
   }
   if (shape.size() > 0 && (dx || sums)) {
     FLOWSMITH_LAUNCH(layer_norm_backward_kernel, pixel_grid(pixels), cuda::kBlockThreads, 0, gpu, dx, statistics, dy, x,
-                     gamma, pixels, shape.c);
+                     gamma, pixels, shape.c, float(eps));
   }
   if (shape.size() > 0 && sums) {
     FLOWSMITH_LAUNCH(layer_norm_sums_kernel, plan.grid(), cuda::kBlockThreads, 0, gpu, gamma_partials, beta_partials,
@@ -136,8 +137,8 @@ void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, 
   if (dbeta) cuda::add_slices(dbeta, beta_partials, plan, gpu);
 }
 
-template void layer_norm_forward(float*, const float*, const float*, const float*, MapShape, ThisGpu);
+template void layer_norm_forward(float*, const float*, const float*, const float*, MapShape, double, ThisGpu);
 template void layer_norm_backward(Grad<float>, Grad<float>, Grad<float>, const float*, const float*, const float*,
-                                  MapShape, ThisGpu);
+                                  MapShape, double, ThisGpu);
 
 }  // namespace flowsmith

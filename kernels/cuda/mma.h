@@ -19,6 +19,9 @@ __device__ inline int warp_index() { return int(threadIdx.x) / 32; }
 
 #if defined(__CUDACC__)
 
+/// sum += a * b, rounded once. Everywhere else a product and a sum are two operations, as on the host.
+__device__ inline void add_product(float& sum, float a, float b) { sum = fmaf(a, b, sum); }
+
 /// a with 10 bits of mantissa, rounded to nearest, ties away from zero.
 __device__ inline std::uint32_t to_tf32(float a) {
   std::uint32_t word;
@@ -89,6 +92,9 @@ __device__ inline void store_shared(std::uint32_t* to, std::uint32_t a, std::uin
 }
 
 #else
+
+/// Rounded twice here: without the instruction a fused product is a slow call of the library.
+inline void add_product(float& sum, float a, float b) { sum += a * b; }
 
 namespace mma_emulation {
 

@@ -149,7 +149,7 @@ struct WarpTile {
 #pragma unroll
           for (int m = 0; m < kM; ++m) {
 #pragma unroll
-            for (int i = 0; i < 4; ++i) sum[m][n][i] += __uint_as_float(a[2 * m + i / 2][k]) * b[k][i % 2];
+            for (int i = 0; i < 4; ++i) add_product(sum[m][n][i], __uint_as_float(a[2 * m + i / 2][k]), b[k][i % 2]);
           }
         }
       }

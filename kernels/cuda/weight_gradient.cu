@@ -119,7 +119,7 @@ __device__ void multiply_pixels(WarpTile<kPrecision, Shape::kM, Shape::kN>& tile
 #pragma unroll
         for (int n = 0; n < Shape::kN; ++n) {
 #pragma unroll
-          for (int i = 0; i < 4; ++i) tile.sum[m][n][i] += a[i / 2] * __uint_as_float(b[n][i % 2]);
+          for (int i = 0; i < 4; ++i) add_product(tile.sum[m][n][i], a[i / 2], __uint_as_float(b[n][i % 2]));
         }
       }
     }
@@ -134,15 +134,29 @@ __device__ void load_gradients(PixelTile tile, Four<float>& bias, const WeightGr
   const LoadLanes threads(kColumns / 4);
   const int column = threads.lane * 4;
   if (column >= kColumns) return;
-  for (int row = threads.row; row < kTilePixels; row += threads.rows) {
-    const std::int64_t pixel = first_pixel + row;
-    const Four<float> four = pixel < task.window.pixels
-                                 ? load_four(task.dy + std::size_t(pixel) * task.c_out,
-                                             std::size_t(first_column + column), std::size_t(task.c_out))
-                                 : Four<float>{};
-    store_words<kPrecision>(tile.row(row) + column / kPerWord<kPrecision>, four);
+  const bool whole = task.c_out % 4 == 0 && is_aligned<float, 4>(task.dy);
+  for (int first = threads.row; first < kTilePixels; first += kLoadsInFlight * threads.rows) {
+    Four<float> fours[kLoadsInFlight];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) bias[i] += four[i];
+    for (int i = 0; i < kLoadsInFlight; ++i) {
+      const std::int64_t pixel = first_pixel + first + i * threads.rows;
+      const float* const from = task.dy + std::size_t(pixel) * task.c_out;
+      fours[i] = Four<float>{};
+      if (pixel >= task.window.pixels) continue;
+      if (whole && first_column + column < task.c_out) {
+        fours[i] = load_vector<4>(from + first_column + column);
+      } else {
+        fours[i] = load_four(from, std::size_t(first_column + column), std::size_t(task.c_out));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kLoadsInFlight; ++i) {
+      const int row = first + i * threads.rows;
+      if (row >= kTilePixels) break;
+      store_words<kPrecision>(tile.row(row) + column / kPerWord<kPrecision>, fours[i]);
+#pragma unroll
+      for (int c = 0; c < 4; ++c) bias[c] += fours[i][c];
+    }
   }
 }
 

@@ -66,24 +66,24 @@ void noisy_logit_forward(T* v, double* logdet, const std::uint32_t* index, const
 }
 
 template <class T>
-void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, Reference) {
+void sigmoid_forward(T* u, double* logdet, const T* v, int n, std::size_t per_image, double alpha, Reference) {
   for (int i = 0; i < n; ++i) {
     for (std::size_t j = i * per_image; j < (i + 1) * per_image; ++j) {
-      u[j] = open_sigmoid(v[j]);
-      logdet[i] += log_sigmoid_derivative(v[j]);
+      u[j] = noise_from(open_sigmoid(v[j]), alpha);
+      logdet[i] += log_sigmoid_derivative(v[j]) - std::log1p(-alpha);
     }
   }
 }
 
 template <class T>
 void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
-                      Reference) {
+                      double alpha, Reference) {
   if (!dv) return;
   for (int i = 0; i < n; ++i) {
     for (std::size_t j = i * per_image; j < (i + 1) * per_image; ++j) {
       const T p = sigmoid(v[j]);
       const T q = sigmoid(-v[j]);
-      dv.write(j, du[j] * p * q + T(dlogdet[i]) * (q - p));
+      dv.write(j, du[j] / T(1 - alpha) * p * q + T(dlogdet[i]) * (q - p));
     }
   }
 }
@@ -99,8 +99,8 @@ void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v
   template void logit_forward(T*, double*, const T*, int, std::size_t, Dequantizer, Reference);                        \
   template void noisy_logit_forward(T*, double*, const std::uint32_t*, const NoiseStream*, int, std::size_t,           \
                                     Dequantizer, Reference);                                                           \
-  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, Reference);                                   \
-  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, Reference);
+  template void sigmoid_forward(T*, double*, const T*, int, std::size_t, double, Reference);                           \
+  template void sigmoid_backward(Grad<T>, const T*, const double*, const T*, int, std::size_t, double, Reference);
 FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE

@@ -15,7 +15,7 @@ void gated_block_forward(T* y, GatedBlockSaved<T> saved, const T* x, GatedBlockW
   conv_forward(h.data(), x, weights.weight3, weights.bias3, shape.conv3(), backend);
   conv_forward(vg.data(), h.data(), weights.weight1, weights.bias1, shape.conv1(), backend);
   gate_forward(r.data(), x, vg.data(), shape.map(), backend);
-  layer_norm_forward(y, r.data(), weights.gamma, weights.beta, shape.map(), backend);
+  layer_norm_forward(y, r.data(), weights.gamma, weights.beta, shape.map(), shape.norm_eps, backend);
   for (std::size_t i = 0; saved.h && i < h.size(); ++i) saved.h[i] = h[i];
   for (std::size_t i = 0; saved.vg && i < vg.size(); ++i) saved.vg[i] = vg[i];
 }
@@ -26,7 +26,8 @@ void gated_block_backward(Grad<T> dx, GatedBlockGrads<T> grads, const T* dy, Gat
   const std::size_t size = shape.map().size();
   std::vector<T> r(size), dr(size), dvg(2 * size), dh(size);
   gate_forward(r.data(), x, saved.vg, shape.map(), backend);
-  layer_norm_backward(Grad<T>{dr.data()}, grads.gamma, grads.beta, dy, r.data(), weights.gamma, shape.map(), backend);
+  layer_norm_backward(Grad<T>{dr.data()}, grads.gamma, grads.beta, dy, r.data(), weights.gamma, shape.map(),
+                      shape.norm_eps, backend);
 
   // x feeds the block twice: the residual path writes dx first, the convolution adds to it.
   gate_backward(dx, Grad<T>{dvg.data()}, dr.data(), saved.vg, shape.map(), backend);

@@ -21,7 +21,8 @@ class GatedResnet : public Conditioner {
   GatedResnet(const Settings& settings, Builder& builder, int outputs)
       : hidden_(settings.integer("hidden")),
         channels_(builder.shape.c),
-        concat_elu_input_(settings.text("edition") == "2024"),
+        concat_elu_input_(settings.text("edition") != "2022"),
+        norm_eps_(settings.text("edition") == "jax" ? 1e-6 : kLayerNormEps),
         blocks_(settings.integer("blocks")) {
     Parameters& parameters = builder.parameters;
     // The numbers in the names are the positions in the tutorial's nn.Sequential.
@@ -53,7 +54,7 @@ class GatedResnet : public Conditioner {
       x = gated_block(
           pass.tape, x,
           {p[b.conv3.weight()], p[b.conv3.bias()], p[b.conv1.weight()], p[b.conv1.bias()], p[b.gamma], p[b.beta]},
-          concat_elu_input_);
+          concat_elu_input_, norm_eps_);
     }
     return last_(pass, x, true, {}, z);
   }
@@ -63,6 +64,7 @@ class GatedResnet : public Conditioner {
  private:
   int hidden_, channels_;
   bool concat_elu_input_;
+  double norm_eps_;
   ConvLayer first_, last_;
   std::vector<Block> blocks_;
 };
@@ -70,14 +72,16 @@ class GatedResnet : public Conditioner {
 }  // namespace
 
 ConditionerType gated_resnet_type() {
-  return {{"gated_resnet",
-           "gated residual net with channel layer norms, the tutorial's",
-           {integer_key("hidden", 32, 1, 4096, "channels inside"), integer_key("blocks", 3, 0, 64, "gated blocks"),
-            choice_key("edition", "2024", {"2024", "2022"},
-                       "of the tutorial: whether blocks begin with ELU-concat (2024) or with their convolution")}},
-          [](const Settings& settings, Builder& builder, int outputs) -> std::unique_ptr<Conditioner> {
-            return std::make_unique<GatedResnet>(settings, builder, outputs);
-          }};
+  return {
+      {"gated_resnet",
+       "gated residual net with channel layer norms, the tutorial's",
+       {integer_key("hidden", 32, 1, 4096, "channels inside"), integer_key("blocks", 3, 0, 64, "gated blocks"),
+        choice_key("edition", "2024", {"2024", "2022", "jax"},
+                   "of the tutorial: whether blocks begin with ELU-concat (2024 and jax) or with their convolution; "
+                   "and the layer norms' epsilon, 1e-5, or 1e-6 (jax)")}},
+      [](const Settings& settings, Builder& builder, int outputs) -> std::unique_ptr<Conditioner> {
+        return std::make_unique<GatedResnet>(settings, builder, outputs);
+      }};
 }
 
 }  // namespace flowsmith

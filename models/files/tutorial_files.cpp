@@ -77,8 +77,8 @@ FlowConfig tutorial_config(const std::string& model, const std::string& edition)
   if (model != "simple" && model != "vardeq" && model != "multiscale") {
     throw Error("unknown model " + in_quotes(model, 40) + ": choose simple, vardeq or multiscale");
   }
-  if (edition != "2024" && edition != "2022") {
-    throw Error("unknown edition " + in_quotes(edition, 40) + ": choose 2024 or 2022");
+  if (edition != "2024" && edition != "2022" && edition != "jax") {
+    throw Error("unknown edition " + in_quotes(edition, 40) + ": choose 2024, 2022 or jax");
   }
   return FlowConfig::named(edition == "2024" ? model : model + "_" + edition);
 }
@@ -90,7 +90,9 @@ FlowConfig tutorial_config(const SafetensorsFile& file, const std::string& path)
         in_file(path, [&] { return with_couplings_of(tutorial_config(model->second, edition->second), file); });
     return with_image_size(config, file, path);
   }
-  for (const char* const e : {"2024", "2022"}) {
+  for (const std::string e : {"2024", "2022", "jax"}) {
+    // Names and shapes of the JAX edition are those of 2024: only a file that says so is of that one.
+    if (edition != file.metadata.end() ? edition->second != e : e == "jax") continue;
     // From the largest to the smallest: every name of simple also stands in vardeq.
     for (const char* const m : {"multiscale", "vardeq", "simple"}) {
       const FlowConfig config = in_file(path, [&] { return with_couplings_of(tutorial_config(m, e), file); });
@@ -98,7 +100,7 @@ FlowConfig tutorial_config(const SafetensorsFile& file, const std::string& path)
     }
   }
   throw Error(path +
-              ": its tensors are not those of simple, vardeq or multiscale in the 2024 or 2022 edition: give a "
+              ": its tensors are not those of simple, vardeq or multiscale in the 2024, 2022 or JAX edition: give a "
               "weight file of one of these");
 }
 

@@ -7,8 +7,8 @@
 
 namespace flowsmith {
 
-/// The tutorial's model of this name ("simple", "vardeq", "multiscale") and edition ("2024", "2022"). Throws Error that
-/// lists the choices.
+/// The tutorial's model of this name ("simple", "vardeq", "multiscale") and edition ("2024", "2022", "jax"). Throws
+/// Error that lists the choices.
 FlowConfig tutorial_config(const std::string& model, const std::string& edition);
 
 /// Which of them the tensors of a file are: from the metadata `model`, `edition`, `height`, `width` if present,

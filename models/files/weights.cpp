@@ -4,8 +4,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "data/torch_checkpoint.h"
-#include "data/torch_container.h"
 #include "engine/file.h"
 #include "engine/version.h"
 #include "models/files/tutorial_files.h"
@@ -192,9 +190,17 @@ Flow flow_for(const SafetensorsFile& file, const std::string& path, Device devic
   return flow_for(config_of(file, path), file, path, device);
 }
 
+SafetensorsFile weights_of(Checkpoint checkpoint) {
+  SafetensorsFile file{{}, std::move(checkpoint.tensors)};
+  if (!checkpoint.edition.empty()) file.metadata["edition"] = checkpoint.edition;
+  return file;
+}
+
 SafetensorsFile read_weights(const std::string& path) {
-  if (looks_like_torch(path)) return {{}, read_torch_checkpoint(path).tensors};
-  return read_safetensors(path);
+  refuse_orbax(path);
+  auto input = std::make_unique<InputFile>(path);
+  if (checkpoint_kind(*input).empty()) return read_safetensors(*input);
+  return weights_of(read_checkpoint(std::move(input)));
 }
 
 Flow Flow::load(const std::string& path, Device device) {

@@ -3,6 +3,7 @@
 // do), and then they must be right.
 #pragma once
 
+#include "data/checkpoint.h"
 #include "models/flow.h"
 
 namespace flowsmith {
@@ -19,7 +20,11 @@ T metadata_number(const SafetensorsFile& file, const std::string& key, const std
 /// The shortest text that metadata_number() reads back to the same bits.
 std::string number_text(double value);
 
-/// The tensors of a weight file, or of a PyTorch checkpoint (data/torch_checkpoint.h), whichever it is.
+/// A checkpoint's tensors as a weight file has them.
+SafetensorsFile weights_of(Checkpoint checkpoint);
+
+/// The tensors of a weight file, or of a checkpoint of PyTorch or Flax (data/checkpoint.h), whichever it is; also out
+/// of a pipe.
 SafetensorsFile read_weights(const std::string& path);
 
 /// A flow for the weights of a file, which it does not load yet. Throws Error naming `path`, also if the file is far

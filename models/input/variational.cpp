@@ -9,7 +9,8 @@ namespace {
 
 class Variational : public ImageInput {
  public:
-  Variational(const Settings& settings, Builder& builder) : ImageInput(settings, builder) {
+  Variational(const Settings& settings, Builder& builder)
+      : ImageInput(settings, builder), noise_alpha_(settings.flag("undo_alpha") ? dequantizer_.alpha : 0) {
     Builder inner = builder;
     inner.image_channels = builder.shape.c;
     layers_ = make_layers(settings.components("layers"), inner, builder.prefix + "flows.", 0);
@@ -48,21 +49,25 @@ class Variational : public ImageInput {
     pass.levels = dequantizer_.levels;
     for (const PlacedLayer& layer : layers_) v = apply(*layer.bijector, v);
     pass.image = {};
-    return dequantize(tape, batch.data, sigmoid(tape, v, pass.logdet), pass.logdet, dequantizer_);
+    return dequantize(tape, batch.data, sigmoid(tape, v, pass.logdet, noise_alpha_), pass.logdet, dequantizer_);
   }
 
+  double noise_alpha_;
   std::vector<PlacedLayer> layers_;
 };
 
 }  // namespace
 
 DequantizationType variational_type() {
-  return {{"variational",
-           "layers that see the image shape the noise",
-           {alpha_key(), layers_key("layers", "between the logit of uniform noise and the noise")}},
-          [](const Settings& settings, Builder& builder) -> std::unique_ptr<InputLayer> {
-            return std::make_unique<Variational>(settings, builder);
-          }};
+  return {
+      {"variational",
+       "layers that see the image shape the noise",
+       {alpha_key(),
+        flag_key("undo_alpha", false, "whether the noise's sigmoid takes alpha back, as in the tutorial's JAX edition"),
+        layers_key("layers", "between the logit of uniform noise and the noise")}},
+      [](const Settings& settings, Builder& builder) -> std::unique_ptr<InputLayer> {
+        return std::make_unique<Variational>(settings, builder);
+      }};
 }
 
 }  // namespace flowsmith

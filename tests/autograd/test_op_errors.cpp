@@ -48,8 +48,8 @@ TEST_CASE("dequantization names the tensor that does not fit") {
   check_error("alpha", [&] { dequantize(v.tape, images, u, logdet, {256, 1.0}); });
   check_error("alpha", [&] { logit(v.tape, u, logdet, {256, -0.1}); });
   check_error("logdet", [&] { logit(v.tape, u, v(Shape{})); });
-  check_error("logdet", [&] { sigmoid(v.tape, u, v(Shape{2, 1})); });
-  check_error("f32 or f64", [&] { sigmoid(v.tape, v(kMap, DType::kU8), logdet); });
+  check_error("logdet", [&] { sigmoid(v.tape, u, v(Shape{2, 1}), 0); });
+  check_error("f32 or f64", [&] { sigmoid(v.tape, v(kMap, DType::kU8), logdet, 0); });
 }
 
 TEST_CASE("couplings name the tensor that does not fit") {

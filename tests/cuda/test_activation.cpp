@@ -90,12 +90,13 @@ TEST_CASE("gpu activations take pointers of any alignment") {
   const MapShape shape{1, 3, 3, 8};
   const auto values = random_normal<float>(2 * shape.size() + 1, 1);
   const DeviceArray<float> in(values);
-  DeviceArray<float> aligned(2 * shape.size()), shifted(2 * shape.size() + 1);
+  DeviceArray<float> aligned(2 * shape.size()), shifted(std::vector<float>(2 * shape.size() + 1, 7));
   const DeviceArray<float> copy(std::vector<float>(values.begin() + 1, values.end()));
   concat_elu_forward(aligned.data(), copy.data(), shape, test_stream());
   concat_elu_forward(shifted.data() + 1, in.data() + 1, shape, test_stream());
   const auto want = aligned.host(), got = shifted.host();
   CHECK(std::equal(want.begin(), want.end(), got.begin() + 1));
+  CHECK(got[0] == 7);
 }
 
 TEST_CASE("gpu gradients of activations that nobody asked for change nothing else") {

@@ -6,6 +6,8 @@
 namespace flowsmith::testing {
 namespace {
 
+constexpr double kNoAlpha = 0;
+
 constexpr int kBatches[] = {1, 3};
 constexpr std::size_t kSizes[] = {1, 7, 28, 784, 1029};
 
@@ -62,9 +64,10 @@ TEMPLATE_TEST_CASE("gpu logit and sigmoid agree with the reference", "", float, 
               auto up = put(backend, std::vector<double>(n, 2.5)), down = put(backend, std::vector<double>(n, -1.5));
               auto dl = put(backend, dlogdet);
               logit_forward(logits.data(), up.data(), u.data(), n, per_image, dequantizer, backend);
-              sigmoid_forward(units.data(), down.data(), v.data(), n, per_image, backend);
+              sigmoid_forward(units.data(), down.data(), v.data(), n, per_image, dequantizer.alpha, backend);
               for (auto gradient : {dv.grad(), more.grad(GradMode::kAccumulate), Grad<T>{}}) {
-                sigmoid_backward(gradient, dvalue.data(), dl.data(), v.data(), n, per_image, backend);
+                sigmoid_backward(gradient, dvalue.data(), dl.data(), v.data(), n, per_image, dequantizer.alpha,
+                                 backend);
               }
               return outputs(logits.host(), up.host(), units.host(), down.host(), dv.host(), more.host());
             },
@@ -141,7 +144,7 @@ TEST_CASE("gpu dequantization in double gives every pixel back") {
 TEST_CASE("gpu sigmoid_forward in double stays inside (0, 1) and its log-derivative finite") {
   const DeviceArray<double> v(std::vector<double>{-800, 800, -40, 40, 0});
   DeviceArray<double> u(5), logdet(std::vector<double>{0});
-  sigmoid_forward(u.data(), logdet.data(), v.data(), 1, 5, test_stream());
+  sigmoid_forward(u.data(), logdet.data(), v.data(), 1, 5, kNoAlpha, test_stream());
   for (double value : u.host()) {
     CHECK(value >= std::ldexp(1, -32));
     CHECK(value <= 1 - std::ldexp(1, -32));
@@ -171,8 +174,8 @@ TEST_CASE("gpu dequantization may work in place and takes empty batches") {
   dequantize_backward(u.grad(), z.data(), again.data(), image.data(), u.data(), 0, per_image, Dequantizer{}, gpu);
   logit_forward(u.data(), again.data(), u.data(), 0, per_image, Dequantizer{}, gpu);
   noisy_logit_forward(u.data(), again.data(), index.data(), stream.data(), 0, per_image, Dequantizer{}, gpu);
-  sigmoid_forward(u.data(), again.data(), u.data(), 0, per_image, gpu);
-  sigmoid_backward(u.grad(), z.data(), again.data(), u.data(), 0, per_image, gpu);
+  sigmoid_forward(u.data(), again.data(), u.data(), 0, per_image, kNoAlpha, gpu);
+  sigmoid_backward(u.grad(), z.data(), again.data(), u.data(), 0, per_image, kNoAlpha, gpu);
   CHECK(same_bits(u.host(), z.host()));
   CHECK(same_bits(logdet.host(), again.host()));
   CHECK(bytes.host()[0] == 9);

@@ -9,9 +9,10 @@ constexpr NetPrecision kPrecisions[] = {NetPrecision::kFp32, NetPrecision::kTf32
 
 /// Every plan of columns, full and padded; the general path; images of less than a block of threads and of several.
 constexpr GatedBlockShape kShapes[] = {
-    {3, 3, 5, 3, true},   {1, 9, 7, 16, true}, {1, 28, 2, 20, true}, {3, 5, 7, 32, true},
-    {1, 7, 9, 33, false}, {1, 5, 7, 48, true}, {2, 5, 5, 64, true},  {1, 2, 3, 64, false},
-    {1, 1, 2, 70, true},  {1, 1, 1, 16, true}, {2, 1, 9, 7, false},  {1, 9, 9, 8, true},
+    {3, 3, 5, 3, true},       {1, 9, 7, 16, true},      {1, 28, 2, 20, true},     {3, 5, 7, 32, true},
+    {1, 7, 9, 33, false},     {1, 5, 7, 48, true},      {2, 5, 5, 64, true},      {1, 2, 3, 64, false},
+    {1, 1, 2, 70, true},      {1, 1, 1, 16, true},      {2, 1, 9, 7, false},      {1, 9, 9, 8, true},
+    {1, 3, 5, 16, true, 0.1}, {1, 3, 5, 64, true, 0.1}, {1, 2, 3, 66, true, 0.1},
 };
 
 TEST_CASE("The GPU gated block agrees with the plain one in every precision and schedule") {

@@ -34,9 +34,10 @@ TEST_CASE("gpu layer norm agrees with the reference") {
             auto gamma = put(backend, as<T>(values.gamma)), beta = put(backend, as<T>(values.beta));
             auto y = blank<T>(backend, shape.size());
             auto dx = gradient(values.x), dgamma = gradient(values.gamma), dbeta = gradient(values.beta);
-            layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), shape, backend);
+            layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), shape,
+                               shape.c % 2 == 0 ? 0.1 : kLayerNormEps, backend);
             layer_norm_backward(dx.grad(mode), dgamma.grad(mode), dbeta.grad(mode), dy.data(), x.data(), gamma.data(),
-                                shape, backend);
+                                shape, shape.c % 2 == 0 ? 0.1 : kLayerNormEps, backend);
             return outputs(y.host(), dx.host(), dgamma.host(), dbeta.host());
           },
           shape.c < 16 ? 1e-3 : 2e-6);
@@ -48,8 +49,8 @@ TEST_CASE("gpu layer norm of one channel is beta, and keeps NaN in its pixel") {
   const DeviceArray<float> gamma(std::vector<float>{2}), beta(std::vector<float>{0.25f});
   const DeviceArray<float> x(std::vector<float>{3, -1e30f, NAN, 0});
   DeviceArray<float> y(4), dx(4);
-  layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), {1, 1, 4, 1}, test_stream());
-  layer_norm_backward(dx.grad(), {}, {}, x.data(), x.data(), gamma.data(), {1, 1, 4, 1}, test_stream());
+  layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), {1, 1, 4, 1}, kLayerNormEps, test_stream());
+  layer_norm_backward(dx.grad(), {}, {}, x.data(), x.data(), gamma.data(), {1, 1, 4, 1}, kLayerNormEps, test_stream());
   for (int i : {0, 1, 3}) {
     CHECK(y.host()[i] == 0.25f);
     CHECK(dx.host()[i] == 0);
@@ -65,7 +66,7 @@ TEST_CASE("gpu gradients of layer norm that nobody asked for change nothing else
   const auto run = [&](MapShape of, bool with_dx, bool with_dgamma, bool with_dbeta) {
     DeviceArray<float> dx(values.x), dgamma(values.gamma), dbeta(values.beta);
     layer_norm_backward(with_dx ? dx.grad() : Grad<float>{}, with_dgamma ? dgamma.grad() : Grad<float>{},
-                        with_dbeta ? dbeta.grad() : Grad<float>{}, dy.data(), x.data(), gamma.data(), of,
+                        with_dbeta ? dbeta.grad() : Grad<float>{}, dy.data(), x.data(), gamma.data(), of, kLayerNormEps,
                         test_stream());
     return outputs(dx.host(), dgamma.host(), dbeta.host());
   };
@@ -83,7 +84,7 @@ TEST_CASE("gpu gradients of layer norm that nobody asked for change nothing else
   CHECK(empty[1] == std::vector<double>(20, 0));
   CHECK(empty[2] == std::vector<double>(20, 0));
   DeviceArray<float> y(values.x);
-  layer_norm_forward(y.data(), x.data(), gamma.data(), gamma.data(), {0, 2, 3, 20}, test_stream());
+  layer_norm_forward(y.data(), x.data(), gamma.data(), gamma.data(), {0, 2, 3, 20}, kLayerNormEps, test_stream());
   CHECK(y.host() == values.x);
 }
 

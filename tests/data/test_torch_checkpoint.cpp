@@ -19,7 +19,7 @@ const std::string kBytes = "abcdefghijkl";  // the storage data/0 of the checkpo
 std::vector<NamedTensor> read_entries(const Entries& entries, bool compressed = false) {
   TempDir dir;
   write_zip(dir.file("some.ckpt"), entries, compressed);
-  return read_torch_checkpoint(dir.file("some.ckpt")).tensors;
+  return read_checkpoint(dir.file("some.ckpt")).tensors;
 }
 
 std::string complaint(const Entries& entries, bool compressed = false) {
@@ -60,7 +60,7 @@ TEST_CASE("a genuine checkpoint gives its weights", "[torch_checkpoint]") {
   // Written by PyTorch itself: torch_small.py beside this file.
   const std::string name = GENERATE("torch_small.ckpt", "torch_small_legacy.pt");
   INFO(name);
-  const auto tensors = read_torch_checkpoint(std::string(FLOWSMITH_SOURCE_DIR) + "/tests/data/" + name).tensors;
+  const auto tensors = read_checkpoint(std::string(FLOWSMITH_SOURCE_DIR) + "/tests/data/" + name).tensors;
   REQUIRE(tensors.size() == 11);
   CHECK(tensors[0].name == "weight");
   CHECK(tensors[1].name == "bias");
@@ -98,10 +98,10 @@ TEST_CASE("weights are found under whatever keys people save them", "[torch_chec
   TempDir dir;
   const auto read = [&](const std::string& root, const std::string& key = "") {
     write_zip(dir.file("some.ckpt"), {{"a/data.pkl", pickled::file(root)}, {"a/data/0", kBytes}});
-    return read_torch_checkpoint(dir.file("some.ckpt"), key);
+    return read_checkpoint(dir.file("some.ckpt"), key);
   };
   const auto name_of = [&](const std::string& root, const std::string& key = "") {
-    const TorchCheckpoint checkpoint = read(root, key);
+    const Checkpoint checkpoint = read(root, key);
     REQUIRE(checkpoint.tensors.size() == 1);
     return checkpoint.key + ":" + checkpoint.tensors[0].name;
   };
@@ -230,7 +230,7 @@ TEST_CASE("a checkpoint that would run code is refused by name", "[torch_checkpo
 TEST_CASE("files that are no checkpoint are refused", "[torch_checkpoint]") {
   TempDir dir;
   const std::string path = dir.file("some.ckpt");
-  const auto reading = [&] { return error_of([&] { read_torch_checkpoint(path); }); };
+  const auto reading = [&] { return error_of([&] { read_checkpoint(path); }); };
   CHECK_THAT(reading(), Contains("some.ckpt'") && Contains("No such file"));
   dir.write("some.ckpt", "\x80\x02\x8a\nl\xfc\x9c\x46\xf9 nearly the old format of torch.save");
   CHECK_THAT(reading(), Contains("some.ckpt'") && Contains("a pickle that torch.save did not write"));
@@ -240,7 +240,7 @@ TEST_CASE("files that are no checkpoint are refused", "[torch_checkpoint]") {
   CHECK_THAT(reading(), Contains("a safetensors file already") && !Contains("torch.save"));
   dir.write("some.ckpt", "");
   CHECK_THAT(reading(), Contains("some.ckpt'"));
-  CHECK_THAT(error_of([&] { read_torch_checkpoint(dir.path().string()); }), Contains("it is a folder"));
+  CHECK_THAT(error_of([&] { read_checkpoint(dir.path().string()); }), Contains("it is a folder"));
   CHECK_THAT(complaint({{"readme.txt", "x"}}), Contains("no data.pkl"));
   CHECK_THAT(complaint({{"data.pkl", pickled::file("}")}}), Contains("no data.pkl"));
   CHECK_THAT(complaint({{"a/b/data.pkl", pickled::file("}")}}), Contains("no data.pkl"));
@@ -263,11 +263,11 @@ TEST_CASE("the format before PyTorch 1.6 is read, and refused where it is damage
   const std::string pickle = bytes_checkpoint(0, {3, 4}, {1, 3})[0].second;
   const auto reading = [&](const std::string& bytes) {
     dir.write("old.pt", bytes);
-    return error_of([&] { read_torch_checkpoint(path); });
+    return error_of([&] { read_checkpoint(path); });
   };
   const std::string whole = legacy_file(pickle);
   dir.write("old.pt", whole);
-  const auto tensors = read_torch_checkpoint(path).tensors;
+  const auto tensors = read_checkpoint(path).tensors;
   REQUIRE(tensors.size() == 1);
   check_values<std::uint8_t>(tensors, "w", {3, 4}, {'a', 'd', 'g', 'j', 'b', 'e', 'h', 'k', 'c', 'f', 'i', 'l'});
   CHECK_THAT(reading(legacy_file(pickle, "\x89")), Contains("old.pt'") && Contains("big-endian"));
@@ -306,10 +306,10 @@ TEST_CASE("a damaged or cut checkpoint is refused", "[torch_checkpoint]") {
   std::string damaged = whole;
   damaged[at] ^= 1;
   dir.write("some.ckpt", damaged);
-  CHECK_THAT(error_of([&] { read_torch_checkpoint(path); }), Contains("'a/data/0'") && Contains("damaged"));
+  CHECK_THAT(error_of([&] { read_checkpoint(path); }), Contains("'a/data/0'") && Contains("damaged"));
   for (std::size_t size = 0; size < whole.size(); size += 7) {
     dir.write("some.ckpt", whole.substr(0, size));
-    error_of([&] { read_torch_checkpoint(path); });
+    error_of([&] { read_checkpoint(path); });
   }
 }
 
@@ -327,7 +327,7 @@ TEST_CASE("a checkpoint with any one bit changed is read or refused, never worse
     bytes[at] = static_cast<char>(bytes[at] ^ 1 << at % 8);
     dir.write("some.ckpt", bytes);
     try {
-      read_torch_checkpoint(path);
+      read_checkpoint(path);
     } catch (const Error&) {
       ++refused;
     }

@@ -21,8 +21,9 @@ constexpr ConvShape kConvs[] = {
 };
 
 constexpr GatedBlockShape kBlocks[] = {
-    {3, 7, 9, 3, true},    {1, 9, 7, 16, false}, {3, 7, 7, 16, true}, {1, 1, 28, 20, true},  {3, 9, 1, 20, false},
-    {1, 28, 28, 32, true}, {3, 7, 7, 48, true},  {1, 9, 9, 64, true}, {17, 3, 7, 32, false}, {1, 1, 1, 16, true},
+    {3, 7, 9, 3, true},    {1, 9, 7, 16, false},  {3, 7, 7, 16, true},      {1, 1, 28, 20, true},
+    {3, 9, 1, 20, false},  {1, 28, 28, 32, true}, {3, 7, 7, 48, true},      {1, 9, 9, 64, true},
+    {17, 3, 7, 32, false}, {1, 1, 1, 16, true},   {1, 3, 5, 16, true, 0.1},
 };
 
 /// The products are the same loops for every instruction set, and slow: shapes with many run on the best set only.

@@ -16,6 +16,8 @@ constexpr GatedBlockShape kShapes[] = {
     {3, 7, 7, 64, true},
     {17, 3, 7, 32, false},
     {1, 1, 1, 16, true},
+    {3, 3, 7, 16, true, 0.1},
+    {1, 3, 5, 5, false, 0.1},
     {1, 9, 1, 48, false},
     // Whole tiles of 2 x 2 pixels and whole vectors: Winograd's algorithm, with one tile, tiles that fill no group of
     // pixels, several chunks, and a rest of vectors.

@@ -7,6 +7,8 @@
 namespace flowsmith::testing {
 namespace {
 
+constexpr double kNoAlpha = 0;
+
 TEST_CASE("dequantize_forward gives the values of its formula") {
   const std::vector<std::uint8_t> image{0, 200, 255};
   const std::vector<double> u{0.25, 0.75, 0.9};
@@ -122,7 +124,7 @@ TEST_CASE("a saturated sigmoid still leaves the pixel recoverable in double") {
   std::vector<double> u(7), z(7), logdet(1);
   const std::vector<std::uint8_t> image{0, 255, 17, 128, 255, 0, 254};
   std::vector<std::uint8_t> back(7);
-  sigmoid_forward(u.data(), logdet.data(), v.data(), 1, 7, Reference{});
+  sigmoid_forward(u.data(), logdet.data(), v.data(), 1, 7, kNoAlpha, Reference{});
   CHECK(u.front() == std::ldexp(1.0, -32));
   CHECK(u.back() == 1 - std::ldexp(1.0, -32));
   CHECK(std::isfinite(logdet[0]));
@@ -176,17 +178,28 @@ TEST_CASE("sigmoid_forward undoes logit_forward up to alpha") {
   const auto u = random_uniform<double>(31, 1);
   std::vector<double> v(31), back(31), logdet(1);
   logit_forward(v.data(), logdet.data(), u.data(), 1, 31, Dequantizer{}, Reference{});
-  sigmoid_forward(back.data(), logdet.data(), v.data(), 1, 31, Reference{});
+  sigmoid_forward(back.data(), logdet.data(), v.data(), 1, 31, kNoAlpha, Reference{});
   std::vector<double> want;
   for (double value : u) want.push_back(kAlpha / 2 + (1 - kAlpha) * value);
   CHECK(relative_error(back, want) < 1e-14);                           // a logarithm and an exponential
   CHECK(logdet[0] == Approx(31 * std::log1p(-kAlpha)).epsilon(1e-8));  // what is left of two sums of size 100
 }
 
+TEST_CASE("sigmoid_forward with an alpha is the inverse of logit_forward with it") {
+  for (const double alpha : {kAlpha, 0.05}) {
+    const auto u = random_uniform<double>(31, 1);
+    std::vector<double> v(31), back(31), logdet(1);
+    logit_forward(v.data(), logdet.data(), u.data(), 1, 31, Dequantizer{.alpha = alpha}, Reference{});
+    sigmoid_forward(back.data(), logdet.data(), v.data(), 1, 31, alpha, Reference{});
+    CHECK(relative_error(back, u) < 1e-14);
+    CHECK(std::abs(logdet[0]) < 1e-12);  // two sums of size 100, one minus the other
+  }
+}
+
 TEST_CASE("sigmoid logdet stays exact far from 0") {
   for (double v : {-800.0, 800.0}) {
     double u = 0, logdet = 0;
-    sigmoid_forward(&u, &logdet, &v, 1, 1, Reference{});
+    sigmoid_forward(&u, &logdet, &v, 1, 1, kNoAlpha, Reference{});
     CHECK(logdet == -800.0);
   }
 }
@@ -219,7 +232,7 @@ TEST_CASE("logdets of the pointwise maps are those of their Jacobians") {
   };
   const auto to_unit = [&](const std::vector<double>& v) {
     std::vector<double> u(7);
-    sigmoid_forward(u.data(), &logdet, v.data(), 1, 7, Reference{});
+    sigmoid_forward(u.data(), &logdet, v.data(), 1, 7, kNoAlpha, Reference{});
     return u;
   };
   for (const Dequantizer& each : kDequantizers) {
@@ -249,16 +262,18 @@ TEST_CASE("dequantize and sigmoid gradients") {
                                 dequantizer, Reference{});
           });
     }
-    check_gradients(
-        {random_normal<double>(n * per_image, 5)},
-        [&](const Inputs& in) {
-          std::vector<double> u(n * per_image), logdet(n);
-          sigmoid_forward(u.data(), logdet.data(), in[0].data(), n, per_image, Reference{});
-          return dot(u, dout) + dot(logdet, dlogdet);
-        },
-        [&](const Inputs& in, const Gradients& gradients) {
-          sigmoid_backward(gradients[0], dout.data(), dlogdet.data(), in[0].data(), n, per_image, Reference{});
-        });
+    for (const double alpha : {kNoAlpha, 0.05}) {
+      check_gradients(
+          {random_normal<double>(n * per_image, 5)},
+          [&](const Inputs& in) {
+            std::vector<double> u(n * per_image), logdet(n);
+            sigmoid_forward(u.data(), logdet.data(), in[0].data(), n, per_image, alpha, Reference{});
+            return dot(u, dout) + dot(logdet, dlogdet);
+          },
+          [&](const Inputs& in, const Gradients& gradients) {
+            sigmoid_backward(gradients[0], dout.data(), dlogdet.data(), in[0].data(), n, per_image, alpha, Reference{});
+          });
+    }
   }
 }
 
@@ -277,7 +292,7 @@ TEMPLATE_TEST_CASE("cpu dequantization agrees with the reference", "", float, do
         dequantize_forward(z.data(), logdet.data(), image.data(), u.data(), n, per_image, dequantizer, backend);
         dequantize_inverse(back.data(), v.data(), n, per_image, dequantizer, backend);
         logit_forward(line.data(), line_logdet.data(), u.data(), n, per_image, dequantizer, backend);
-        sigmoid_forward(unit.data(), unit_logdet.data(), v.data(), n, per_image, backend);
+        sigmoid_forward(unit.data(), unit_logdet.data(), v.data(), n, per_image, dequantizer.alpha, backend);
         return outputs(z, logdet, back, line, line_logdet, unit, unit_logdet);
       };
       check_cpu(forward, 1e-12);  // the same formula for every element, sums in double in another order
@@ -287,7 +302,7 @@ TEMPLATE_TEST_CASE("cpu dequantization agrees with the reference", "", float, do
           dequantize_backward(Grad<TestType>{du.data(), mode}, dout.data(), dlogdet.data(), image.data(), u.data(), n,
                               per_image, dequantizer, backend);
           sigmoid_backward(Grad<TestType>{dv.data(), mode}, dout.data(), dlogdet.data(), v.data(), n, per_image,
-                           backend);
+                           dequantizer.alpha, backend);
           return outputs(du, dv);
         };
         check_cpu(backward, 1e-6);  // float roundings, were the compiler to order a product otherwise

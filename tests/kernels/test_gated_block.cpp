@@ -46,8 +46,12 @@ TEST_CASE("gated_block_forward gives PyTorch's values in both editions") {
 
 TEST_CASE("gated_block gradients") {
   for (bool concat_elu : {true, false}) {
-    for (GatedBlockShape shape :
-         {GatedBlockShape{1, 1, 1, 1}, {3, 3, 2, 3}, {1, 1, 5, 2}, {3, 2, 1, 5}, {1, 31, 1, 1}}) {
+    for (GatedBlockShape shape : {GatedBlockShape{1, 1, 1, 1},
+                                  {3, 3, 2, 3},
+                                  {1, 1, 5, 2},
+                                  {3, 2, 1, 5},
+                                  {1, 31, 1, 1},
+                                  {2, 1, 3, 3, true, 0.1}}) {
       shape.concat_elu_input = concat_elu;
       CAPTURE(shape.n, shape.h, shape.w, shape.c, concat_elu);
       const std::size_t size = shape.map().size(), c = shape.c;

@@ -8,7 +8,7 @@ namespace {
 std::vector<double> layer_norm(const std::vector<double>& x, const std::vector<double>& gamma,
                                const std::vector<double>& beta, MapShape shape) {
   std::vector<double> y(shape.size());
-  layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), shape, Reference{});
+  layer_norm_forward(y.data(), x.data(), gamma.data(), beta.data(), shape, kLayerNormEps, Reference{});
   return y;
 }
 
@@ -26,7 +26,8 @@ TEST_CASE("one channel and equal channels give beta, with no gradient for x") {
   CHECK(layer_norm({4, 4, 4}, {2, 2, 2}, {1, 2, 3}, {1, 1, 1, 3}) == std::vector<double>{1, 2, 3});
   const std::vector<double> x{7, -3}, dy{1, 2}, gamma{2};
   std::vector<double> dx(2, NAN);
-  layer_norm_backward(Grad<double>{dx.data()}, {}, {}, dy.data(), x.data(), gamma.data(), {1, 1, 2, 1}, Reference{});
+  layer_norm_backward(Grad<double>{dx.data()}, {}, {}, dy.data(), x.data(), gamma.data(), {1, 1, 2, 1}, kLayerNormEps,
+                      Reference{});
   CHECK(dx == std::vector<double>{0, 0});
 }
 
@@ -43,7 +44,7 @@ TEST_CASE("layer_norm gradients") {
         [&](const Inputs& in) { return dot(layer_norm(in[0], in[1], in[2], shape), dy); },
         [&](const Inputs& in, const Gradients& gradients) {
           layer_norm_backward(gradients[0], gradients[1], gradients[2], dy.data(), in[0].data(), in[1].data(), shape,
-                              Reference{});
+                              kLayerNormEps, Reference{});
         });
   }
 }

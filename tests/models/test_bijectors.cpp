@@ -237,10 +237,12 @@ TEST_CASE("layers without networks are bijections with the log-determinant that 
 
 TEST_CASE("squeeze is a permutation") {
   for (const MapShape shape : {MapShape{2, 2, 2, 1}, MapShape{3, 2, 4, 3}, MapShape{2, 4, 2, 5}}) {
-    LayerExample example = layer_example(R"({"type": "squeeze"})", shape);
-    example.volume_preserving = true;
-    example.has_networks = false;
-    check_layer(example);
+    for (const std::string order : {"channel", "pixel"}) {
+      LayerExample example = layer_example(R"({"type": "squeeze", "order": ")" + order + R"("})", shape);
+      example.volume_preserving = true;
+      example.has_networks = false;
+      check_layer(example);
+    }
   }
 }
 
@@ -320,6 +322,8 @@ TEST_CASE("dequantization has the log-determinant that it says") {
     layer.insert(1, R"("repeat": 3, "alternate": true, )");
     check_layer(dequantization_example(R"({"type": "variational", "layers": [)" + layer + "]}", shape));
     check_layer(dequantization_example(R"({"type": "variational", "layers": [)" + layer + "]}", {2, 2, 1, 3}, 32));
+    check_layer(dequantization_example(R"({"type": "variational", "undo_alpha": true, "layers": [)" + layer + "]}",
+                                       {2, 2, 1, 3}, 32));
   }
   check_layer(dequantization_example(
       R"({"type": "variational", "layers": ["actnorm", {"type": "invertible_conv", "form": "plu"}, "batch_norm"]})",
@@ -462,8 +466,10 @@ TEST_CASE("layers on the GPU's kernels are those of the reference", "[gpu]") {
   const MapShape shape{2, 2, 3, 3};
   for (const PlainLayer& layer : kPlainLayers) check_layer_on_gpu(plain_example(layer, shape));
   check_layer_on_gpu(layer_example(R"("squeeze")", {2, 2, 4, 3}));
+  check_layer_on_gpu(layer_example(R"({"type": "squeeze", "order": "pixel"})", {2, 2, 4, 3}));
   check_layer_on_gpu(layer_example(R"({"type": "split", "prior": "learned"})", shape));
-  for (const std::string& network : {gated_resnet(4, "2024", 1), mlp("[6]", "relu", "separate"), kResnet, kGlowCnn}) {
+  for (const std::string& network :
+       {gated_resnet(4, "2024", 1), gated_resnet(4, "jax", 1), mlp("[6]", "relu", "separate"), kResnet, kGlowCnn}) {
     check_layer_on_gpu(layer_example(coupling(list_mask(shape), false, kLearnedTanh, network), shape));
   }
   for (const std::string transformer :

@@ -34,7 +34,8 @@ def relative(actual, expected):
 
 def replay(options, fixture, metadata, folder):
     """What `flow parity` makes of the fixture's first steps."""
-    weights = make_fixtures.initial_weights(torch_flows.build(metadata["model"], metadata["edition"]))
+    edition = "2024" if metadata["edition"] == "jax" else metadata["edition"]  # the same names and shapes
+    weights = make_fixtures.initial_weights(torch_flows.build(metadata["model"], edition))
     inputs = {name: fixture[name][:options.steps] for name in ("images", "noise")}
     kept = {key: metadata[key] for key in ("model", "edition", "lr", "clip_norm")}
     files.save_safetensors(folder / "in.safetensors", {**inputs, **weights}, kept)

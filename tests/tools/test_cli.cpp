@@ -7,7 +7,6 @@
 #include "models/files/parity.h"
 #include "models/files/weights.h"
 #include "models/training/evaluation.h"
-#include "tests/data/torch_files.h"
 #include "tests/support/flow_examples.h"
 #include "tests/tools/cli_testing.h"
 
@@ -188,7 +187,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--conv", "fused"},
         {"--no-graph", "off"},
         {"--device", "auto"}}},
-      {"import", {{"--key", "state_dict, or what is likeliest"}}},
+      {"import", {{"--key", "state_dict or params, or what is likeliest"}}},
       {"parity",
        {{"--threads", "0"}, {"--nets", "fp32"}, {"--conv", "fused"}, {"--no-graph", "off"}, {"--device", "auto"}}},
       {"gradcheck",
@@ -421,54 +420,6 @@ TEST_CASE("latents of one device are images on another", "[cli][long]") {
     run("decode", decoder, {"--latents", "z.safetensors", "--out", "x.npy"});
     CHECK(std::ranges::equal(read_npy(place.path("x.npy")).as<std::uint8_t>(), dataset.test.images));
   }
-}
-
-TEST_CASE("import turns a PyTorch checkpoint into the weight file that PyTorch's tensors are", "[cli]") {
-  const Workplace place;
-  Flow flow(FlowConfig::named("simple_2022"));
-  randomize(flow, 4);
-  flow.save(place.path("expected.safetensors"));
-  std::vector<std::pair<std::string, std::string>> state, doubles, entries{{"archive/data.pkl", ""}};
-  for (const NamedTensor& tensor : export_parameters(flow.parameters(), flow.parameters().values())) {
-    const std::string key = std::to_string(state.size());
-    const std::int64_t count = std::int64_t(tensor.data.size() / 4);
-    std::vector<std::int64_t> strides(tensor.shape.size(), 1);
-    for (std::size_t d = strides.size(); d-- > 1;) strides[d - 1] = strides[d] * tensor.shape[d];
-    const std::string storage = pickled::storage("FloatStorage", key, count);
-    state.emplace_back(tensor.name, pickled::tensor(storage, 0, tensor.shape, strides));
-    entries.emplace_back("archive/data/" + key,
-                         std::string(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size()));
-    // The same in double precision, as a compiled model on several devices names it.
-    const std::vector<double> values = numbers_of(tensor.dtype, tensor.data);
-    const std::string other = std::to_string(100000 + doubles.size());
-    doubles.emplace_back("module._orig_mod." + tensor.name,
-                         pickled::tensor(pickled::storage("DoubleStorage", other, count), 0, tensor.shape, strides));
-    entries.emplace_back("archive/data/" + other,
-                         std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double)));
-  }
-  entries[0].second = pickled::file(pickled::dict({{"state_dict", pickled::dict(state)}}));
-  write_zip(place.path("m.ckpt"), entries);
-  const std::string text = place.output_of("import", {"m.ckpt", "out.safetensors"});
-  CHECK(text == "simple_2022, 335128 parameters: out.safetensors\n");
-  CHECK(place.bytes("out.safetensors") == place.bytes("expected.safetensors"));
-  // The other tools take it as it is.
-  const auto drawn = [&](const std::string& weights) {
-    place.output_of("sample", {"--weights", weights, "--n", "2", "--out", "drawn.png", "--npy", "drawn.npy"});
-    return place.bytes("drawn.npy");
-  };
-  CHECK(drawn("m.ckpt") == drawn("expected.safetensors"));
-
-  entries[0].second = pickled::file(pickled::dict(
-      {{"model_state_dict", pickled::dict(state)}, {"ema", pickled::dict({{"shadow", pickled::dict(doubles)}})}}));
-  write_zip(place.path("two.ckpt"), entries);
-  const std::string likely = place.output_of("import", {"two.ckpt", "likely.safetensors"});
-  CHECK_THAT(likely, Contains("took the weights under 'model_state_dict'; --key takes those under 'ema.shadow'\n"));
-  CHECK(place.bytes("likely.safetensors") == place.bytes("expected.safetensors"));
-  const std::string averaged = place.output_of("import", {"two.ckpt", "ema.safetensors", "--key", "ema.shadow"});
-  CHECK_THAT(averaged, Contains("converted F64 to F32\n"));
-  CHECK(place.bytes("ema.safetensors") == place.bytes("expected.safetensors"));
-  CHECK_THAT(place.refusal_of("import", {"two.ckpt", "no.safetensors", "--key", "shadow"}),
-             Contains("'shadow'") && Contains("'ema.shadow'"));
 }
 
 TEST_CASE("parity writes what replay computes", "[cli]") {

@@ -28,7 +28,7 @@ inline constexpr const char* kTutorialModels[] = {"simple", "vardeq", "multiscal
 inline constexpr const char* kPaperModels[] = {"moons", "nice", "realnvp", "glow"};
 
 struct BenchmarkOptions {
-  std::string edition = "2024";  ///< of the tutorial: "2024" or "2022"
+  std::string edition = "2024";  ///< of the tutorial: "2024", "2022" or "jax"
   Device device = Device::kCpu;  ///< of everything but the twins
   bool recompute = false;        ///< training steps with recompute too (TrainingStep)
   bool growth = false;           ///< training steps of twice the size, and on one thread, too

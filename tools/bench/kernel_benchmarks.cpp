@@ -380,7 +380,7 @@ void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOp
                               {{n, 28, 28, 32}, 1, 0, MaskKind::kCheckerboard},
                               {{n, 14, 14, 48}, 4, 0, MaskKind::kChannel},
                               {{n, 7, 7, 64}, 8, 0, MaskKind::kChannel}};
-  const bool concat_elu = options.edition == "2024";
+  const bool concat_elu = options.edition != "2022";
   for (const Network& network : networks) {
     const MapShape& map = network.hidden;
     add_gated_block(list, {map.n, map.h, map.w, map.c, concat_elu});

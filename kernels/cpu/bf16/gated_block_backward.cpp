@@ -57,7 +57,8 @@ void backward_to_h(float* dh, Grad<float> dx, float* sums, const ImageTensors& i
     const Layout chunk{1, std::min(kChunk, pixels - pixel), 2 * c, 0};
     const std::size_t first = std::size_t(pixel) * c;
     gate_pixels(r, image.x + first, image.vg + 2 * first, chunk.w, c);
-    layer_norm_gradient_pixels({dr}, dgamma, dgamma + c, image.dy + first, r, pass.gamma, chunk.w, c);
+    layer_norm_gradient_pixels({dr}, dgamma, dgamma + c, image.dy + first, r, pass.gamma, chunk.w, c,
+                               pass.shape.norm_eps);
     Grad<float> chunk_dx = dx;
     if (dx) chunk_dx.data += first;
     gate_gradient_pixels(chunk_dx, {dvg}, dr, image.vg + 2 * first, chunk.w, c);

@@ -38,7 +38,7 @@ void forward_image(float* y, float* saved_h, float* saved_vg, const float* x, co
     pad_image(a, h + first, chunk, true);
     multiply_image(vg, a, chunk, packed.conv1, tiles);
     gate_pixels(r, x + first, vg, chunk.w, c);
-    layer_norm_pixels(y + first, r, gamma, beta, chunk.w, c);
+    layer_norm_pixels(y + first, r, gamma, beta, chunk.w, c, shape.norm_eps);
   }
 }
 
