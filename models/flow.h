@@ -101,9 +101,13 @@ class Flow {
 
   // --- whole batches, without gradients; the path is f64 (models/inference.cpp) ---
 
-  /// Examples of one pass in the calls below (default 64): larger batches are cut into pieces of this size. It
-  /// changes memory and speed, never a result.
+  static constexpr int kInferenceBatch = 64;
+  /// Examples of one pass in the calls below (default kInferenceBatch): larger batches are cut into pieces of this
+  /// size, and where there is no memory for it, it is halved until there is. It changes memory and speed, never a
+  /// result. OutOfMemory where not even one example has room.
   void set_inference_batch(int n) { inference_batch_ = n; }
+  /// As it was set, or smaller once a pass had no room.
+  int inference_batch() const { return inference_batch_; }
 
   /// log p(x) in nats of each example; of images for one draw of noise (a lower bound of the exact value).
   std::vector<double> log_prob(Batch batch, DequantizationNoise noise);
@@ -223,6 +227,10 @@ class Flow {
   // models/inference.cpp: passes of one batch size
   struct Scoring;
   struct Decoding;
+  /// Calls fn(begin, n) for consecutive passes of at most inference_batch_ examples. A pass that ran out of memory is
+  /// made again in halves.
+  template <class Fn>
+  void in_passes(int count, Fn&& fn);
   Scoring& scoring(int n, bool given_noise);
   Decoding& decoding(int n);
   /// Runs `fill`, which lays latents into the pass, and writes what they stand for to `data`. Throws NotFinite, for an
@@ -244,7 +252,7 @@ class Flow {
   std::unique_ptr<Base> base_;
   bool data_initialized_ = false;
   std::optional<Origin> origin_;
-  int inference_batch_ = 64;
+  int inference_batch_ = kInferenceBatch;
   std::unique_ptr<Tape> tape_;  ///< for passes that are not repeated
   std::unique_ptr<Scoring> scoring_;
   std::unique_ptr<Decoding> decoding_;

@@ -10,12 +10,6 @@
 namespace flowsmith {
 namespace {
 
-/// Calls fn(begin, n) for consecutive pieces of at most `piece` examples.
-template <class Fn>
-void in_pieces(int count, int piece, Fn&& fn) {
-  for (int begin = 0; begin < count; begin += piece) fn(begin, std::min(piece, count - begin));
-}
-
 /// Copies example by example between n rows of `row` numbers and n rows of `part` numbers that begin at `offset` there.
 void gather_columns(const double* rows, std::size_t row, std::size_t offset, std::size_t part, int n, double* parts) {
   for (int i = 0; i < n; ++i) std::copy_n(rows + i * row + offset, part, parts + i * part);
@@ -35,6 +29,28 @@ bool all_finite(const std::vector<double>& values) {
 
 }  // namespace
 
+template <class Fn>
+void Flow::in_passes(int count, Fn&& fn) {
+  for (int begin = 0; begin < count;) {
+    const int n = std::min(inference_batch_, count - begin);
+    std::string why;
+    try {
+      fn(begin, n);
+      begin += n;
+      continue;
+    } catch (const OutOfMemory& error) {
+      why = error.what();
+    } catch (const std::bad_alloc&) {
+      why = "out of memory";
+    }
+    scoring_.reset();
+    decoding_.reset();
+    tape_->give_back();
+    if (n == 1) throw OutOfMemory(why + " (not even one example has room)");
+    inference_batch_ = n / 2;
+  }
+}
+
 Flow::Scoring& Flow::scoring(int n, bool given_noise) {
   if (scoring_ == nullptr || scoring_->n != n || scoring_->given_noise != given_noise) {
     scoring_.reset();  // its memory first
@@ -48,7 +64,7 @@ Flow::Scoring& Flow::scoring(int n, bool given_noise) {
 
 std::vector<double> Flow::log_prob(Batch batch, DequantizationNoise noise) {
   std::vector<double> result(batch.n);
-  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
+  in_passes(batch.n, [&](int begin, int n) {
     const TraceRange range("score");
     const bool given_noise = noise.values != nullptr;
     Scoring& pass = scoring(n, given_noise);
@@ -83,10 +99,9 @@ std::vector<double> Flow::log_prob(Batch batch, NoiseStream stream, int samples)
 Latents Flow::encode(Batch batch, DequantizationNoise noise) {
   Latents latents;
   for (const auto& [name, shape] : latent_shapes()) {
-    latents.push_back({name, shape.h, shape.w, shape.c, {}});
-    latents.back().values.reserve(shape.size() * batch.n);
+    latents.push_back({name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * batch.n)});
   }
-  in_pieces(batch.n, inference_batch_, [&](int begin, int n) {
+  in_passes(batch.n, [&](int begin, int n) {
     tape_->start(false);
     const Batch piece = batch.slice(dims(), begin, n);
     Pass pass = forward(*tape_, piece, noise.slice(dims(), begin), DType::kF64, true);
@@ -95,7 +110,7 @@ Latents Flow::encode(Batch batch, DequantizationNoise noise) {
     for (std::size_t k = 0; k < latents.size(); ++k) {
       const std::vector<double> values = tape_->read<double>(pass.latents[k]);
       finite = finite && all_finite(values);
-      latents[k].values.insert(latents[k].values.end(), values.begin(), values.end());
+      std::copy(values.begin(), values.end(), latents[k].values.begin() + std::ptrdiff_t(begin * (values.size() / n)));
     }
     if (finite) return;
     const auto where = find_non_finite(piece, noise.slice(dims(), begin), DType::kF64);
@@ -174,7 +189,7 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
                 std::to_string(n) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w) + " x " +
                 std::to_string(s.c) + " numbers");
   }
-  in_pieces(n, inference_batch_, [&](int begin, int count) {
+  in_passes(n, [&](int begin, int count) {
     Decoding& pass = decoding(count);
     run_decoding(pass, std::uint32_t(begin), data + begin * example_bytes(), [&] {
       for (std::size_t k = 0; k < latents.size(); ++k) {
@@ -186,7 +201,7 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
 
 void Flow::sample_into(const SampleOptions& options, std::byte* data) {
   require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
-  in_pieces(options.count, inference_batch_, [&](int begin, int count) {
+  in_passes(options.count, [&](int begin, int count) {
     Decoding& pass = decoding(count);
     std::vector<std::uint32_t> index(count);
     for (int i = 0; i < count; ++i) index[i] = options.first + std::uint32_t(begin + i);
@@ -243,7 +258,7 @@ Transformed Flow::transform(std::span<const double> x, int n) {
   require(n >= 0 && x.size() == n * dims(), "the number of values is not that of n examples of the flow");
   Transformed result{std::vector<double>(x.size()), std::vector<double>(n)};
   const auto shapes = latent_shapes();
-  in_pieces(n, inference_batch_, [&](int begin, int count) {
+  in_passes(n, [&](int begin, int count) {
     Tape& tape = *tape_;
     tape.start(false);
     const auto zeros = [&] {
@@ -276,7 +291,7 @@ Transformed Flow::inverse_transform(std::span<const double> z, int n) {
   require(n >= 0 && z.size() == n * dims(), "the number of values is not that of n examples of the flow");
   Transformed result{std::vector<double>(z.size()), std::vector<double>(n)};
   const auto shapes = latent_shapes();
-  in_pieces(n, inference_batch_, [&](int begin, int count) {
+  in_passes(n, [&](int begin, int count) {
     Tape& tape = *tape_;
     tape.start(false);
     const ParameterVars parameters(tape, parameters_);

@@ -3,6 +3,7 @@
 #include "models/files/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -51,6 +52,7 @@ int decode(const cxxopts::ParseResult& options) {
     write_npy<double>(out, dims, values);
   }
   std::printf("%s decoded: %s\n", counted(batch.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
+  say_passes(flow);
   return 0;
 }
 

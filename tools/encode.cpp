@@ -8,6 +8,7 @@
 #include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -105,6 +106,7 @@ int encode(const cxxopts::ParseResult& options) {
   }
   write_safetensors(out, latents_to_file(flow, latents, int(examples.index.size())));
   std::printf("%s encoded: %s\n", counted(all.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
+  say_passes(flow);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/table.h"
 #include "tools/weights_option.h"
@@ -60,6 +61,7 @@ Row evaluate_file(const std::string& path, Flow flow, const cxxopts::ParseResult
     progress.update(done);
     return true;
   });
+  say_passes(flow, evaluation.batch_size);
   std::optional<double> batch_statistics;
   if (options["batch-statistics"].as<bool>()) batch_statistics = score_with_batch_statistics(flow, set, evaluation);
   std::optional<double> time_of_scoring, time_of_sampling;

@@ -6,6 +6,7 @@
 #include "models/flow.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -104,6 +105,7 @@ int sample(const cxxopts::ParseResult& options) {
   } else {
     sample_numbers(flow, count, piece, outputs);
   }
+  say_passes(flow);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
+#include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
@@ -134,6 +135,7 @@ int score(const cxxopts::ParseResult& options) {
   table.commit();
   std::printf("%s scored: %s\n", counted(std::int64_t(done), flow.takes_images() ? "image" : "row").c_str(),
               csv.c_str());
+  say_passes(flow);
   return 0;
 }
 

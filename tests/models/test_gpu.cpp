@@ -139,6 +139,37 @@ TEST_CASE("a step that a GPU has no room for says how much is missing and which 
                           Contains("(of 3 images this one is, not even one would fit)"));
 }
 
+TEST_CASE("passes that a GPU has no room for are made in halves, to the same bits", "[gpu]") {
+  constexpr int kMany = 100;
+  Flow roomy = random_flow("simple", Device::kEmulated), flow = random_flow("simple", Device::kEmulated);
+  const Images images(flow, kMany);
+  const std::vector<double> scores = roomy.log_prob(images.batch(), {noise(0)});
+  const Latents latents = roomy.encode(images.batch(), {noise(0)});
+  const std::vector<std::uint8_t> samples = roomy.sample({.count = kMany, .seed = 3});
+  const auto check = [&](auto&& work) {
+    flow.set_inference_batch(kMany);
+    work();
+    CHECK(flow.inference_batch() < kMany);
+    CHECK(flow.inference_batch() > 1);
+  };
+  const ScarceGpu gpu(192u << 10);
+  check([&] { CHECK(flow.log_prob(images.batch(), {noise(0)}) == scores); });
+  check([&] {
+    const Latents again = flow.encode(images.batch(), {noise(0)});
+    for (std::size_t k = 0; k < latents.size(); ++k) CHECK(again[k].values == latents[k].values);
+  });
+  check([&] { CHECK(flow.decode(latents, kMany) == images.pixels); });
+  check([&] { CHECK(flow.sample({.count = kMany, .seed = 3}) == samples); });
+}
+
+TEST_CASE("a pass of one example that a GPU has no room for is an error", "[gpu]") {
+  Flow flow = random_flow("simple", Device::kEmulated);
+  const Images images(flow);
+  const ScarceGpu gpu(1000);
+  CHECK_THAT(error_of([&] { flow.log_prob(images.batch(), {noise(0)}); }),
+             Contains("GPU memory is full") && Contains("not even one example has room"));
+}
+
 TEST_CASE("the batch that is said to fit on a GPU does", "[gpu][long]") {
   constexpr std::size_t kFree = 384u << 10;  // some images' activations
   constexpr int kMany = 1000;  // their first feature map, of 128 floats each, has no room, so no network runs for them
