@@ -5,6 +5,7 @@
 #include "data/flax_checkpoint.h"
 #include "data/torch_checkpoint.h"
 #include "data/torch_container.h"
+#include "engine/file_kind.h"
 
 namespace flowsmith {
 

@@ -156,6 +156,10 @@ std::string find_dataset(const std::string& folder_or_name) {
   if (fs::exists(folder_or_name, ignored)) {
     throw Error("dataset " + in_quotes(folder_or_name) + " is a file" + kWhatToGive);
   }
+  if (ignored == std::errc::permission_denied) {
+    throw Error("cannot look for dataset " + in_quotes(folder_or_name) +
+                ": Permission denied; check the permissions of the folders it is in");
+  }
   if (folder_or_name == "fashion-mnist") {
     throw Error("no dataset 'fashion-mnist': there is no such folder; apt-get install dataset-fashion-mnist brings it");
   }
@@ -166,8 +170,8 @@ std::string find_dataset(const std::string& folder_or_name) {
 std::string lasting_source(const std::string& source) {
   if (find_toy(source)) return source;
   const bool bare = source.find('/') == std::string::npos;
-  if (bare && !is_table(source) && (find_shipped(source) || !fs::exists(source))) return source;
   std::error_code error;
+  if (bare && !is_table(source) && (find_shipped(source) || !fs::exists(source, error))) return source;
   const fs::path whole = fs::absolute(source, error);
   return error ? source : whole.lexically_normal().string();
 }

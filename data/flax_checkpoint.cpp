@@ -312,16 +312,6 @@ class FlaxReader {
 
 }  // namespace
 
-bool looks_like_flax(std::string_view start) {
-  const auto byte = [&](std::size_t i) { return i < start.size() ? (unsigned char)(start[i]) : 0u; };
-  // A map of 1 to 15 entries, or one with its size in the next two or four bytes.
-  const std::size_t name = byte(0) > 0x80 && byte(0) <= 0x8f ? 1 : byte(0) == 0xde ? 3 : byte(0) == 0xdf ? 5 : 0;
-  if (name == 0 || byte(name) <= 0xa0 || byte(name) > 0xbf) return false;
-  const std::string_view text = start.substr(name + 1, byte(name) - 0xa0);
-  return text.size() == byte(name) - 0xa0 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
-}
-
 Checkpoint read_flax_checkpoint(InputFile& file, const std::string& key) { return FlaxReader(file).read(key); }
 
 }  // namespace flowsmith

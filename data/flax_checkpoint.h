@@ -5,9 +5,6 @@
 
 namespace flowsmith {
 
-/// Whether a file that begins so is one that flax.serialization wrote: a map of MessagePack with a name first.
-bool looks_like_flax(std::string_view start);
-
 /// A set of weights in a file that flax.serialization.to_bytes or flax.training.checkpoints.save_checkpoint (without
 /// Orbax) wrote: MessagePack, in which maps nest by the names of modules and an array is an extension of type 1 with
 /// shape, type and bytes. A set is what lies beside an array of "flows_0", such as all that stands under "params"; the

@@ -39,6 +39,16 @@ bool is_html(std::string_view text) {
 
 }  // namespace
 
+bool looks_like_flax(std::string_view start) {
+  const auto byte = [&](std::size_t i) { return i < start.size() ? (unsigned char)(start[i]) : 0u; };
+  // A map of 1 to 15 entries, or one with its size in the next two or four bytes.
+  const std::size_t name = byte(0) > 0x80 && byte(0) <= 0x8f ? 1 : byte(0) == 0xde ? 3 : byte(0) == 0xdf ? 5 : 0;
+  if (name == 0 || byte(name) <= 0xa0 || byte(name) > 0xbf) return false;
+  const std::string_view text = start.substr(name + 1, byte(name) - 0xa0);
+  return text.size() == byte(name) - 0xa0 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+}
+
 std::string known_kind(const std::string& path) try {
   if (is_descriptor(path)) return "";
   InputFile file(path);
@@ -47,6 +57,7 @@ std::string known_kind(const std::string& path) try {
   // A safetensors header may be as long as the first bytes of a pickle say.
   if (text.size() > 8 && text[8] == '{') return "";
   if (is_html(text)) return "an HTML page, as a failed download leaves behind; download it again";
+  if (looks_like_flax(text)) return "a checkpoint of Flax; flow import reads those of the tutorial";
   for (const Kind& kind : kKinds) {
     if (text.starts_with(kind.beginning)) return std::string(kind.what);
   }

@@ -51,7 +51,7 @@ int decode(const cxxopts::ParseResult& options) {
   } else {
     write_npy<double>(out, dims, values);
   }
-  std::printf("%s decoded: %s\n", counted(batch.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
+  std::printf("%s decoded: %s\n", counted(batch.n, flow.takes_images() ? "image" : "row").c_str(), shown(out).c_str());
   say_passes(flow);
   return 0;
 }

@@ -105,7 +105,7 @@ int encode(const cxxopts::ParseResult& options) {
                 "stretch more than doubles can undo; use an earlier checkpoint");
   }
   write_safetensors(out, latents_to_file(flow, latents, int(examples.index.size())));
-  std::printf("%s encoded: %s\n", counted(all.n, flow.takes_images() ? "image" : "row").c_str(), out.c_str());
+  std::printf("%s encoded: %s\n", counted(all.n, flow.takes_images() ? "image" : "row").c_str(), shown(out).c_str());
   say_passes(flow);
   return 0;
 }

@@ -34,6 +34,17 @@ inline double scale_from(const cxxopts::ParseResult& options) {
 /// A file to read.
 inline std::string input_named(const std::string& name) { return name == "-" ? "/dev/stdin" : name; }
 
+/// What output_named made of stdout; empty until then.
+inline std::string& path_of_stdout() {
+  static std::string path;
+  return path;
+}
+
+/// The name of an output as people are told it.
+inline std::string shown(const std::string& output) {
+  return !output.empty() && output == path_of_stdout() ? "stdout" : output;
+}
+
 /// A file to write. For "-" or /dev/stdout that is what stdout was so far: everything that the tool says from then on
 /// goes to stderr, and does not mix with it.
 inline std::string output_named(const std::string& name) {
@@ -45,7 +56,7 @@ inline std::string output_named(const std::string& name) {
     return kept;
   }();
   if (out < 0) throw Error("'" + name + "': stdout is closed");
-  return "/dev/fd/" + std::to_string(out);
+  return path_of_stdout() = "/dev/fd/" + std::to_string(out);
 }
 
 /// Throws Error if one of `others` was given beside an option that takes their place.

@@ -33,7 +33,8 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
   Flow flow = flow_for(file, in);
   load_weights(flow, file, in);
   flow.save(out);
-  std::printf("%s, %zu parameters: %s\n", flow.config().name().c_str(), flow.parameters().element_count(), out.c_str());
+  std::printf("%s, %zu parameters: %s\n", flow.config().name().c_str(), flow.parameters().element_count(),
+              shown(out).c_str());
   return 0;
 }
 

@@ -22,7 +22,7 @@ int parity(const cxxopts::ParseResult& options) {
   });
   write_safetensors(out, result);
   std::printf("%s replayed: %s\n", counted(std::int64_t(result.find("loss")->as<float>().size()), "step").c_str(),
-              out.c_str());
+              shown(out).c_str());
   return 0;
 }
 

@@ -48,11 +48,11 @@ void sample_images(Flow& flow, int count, const SampleOptions& piece, const Outp
     std::vector<std::int64_t> dims{count, shape.h, shape.w};
     if (shape.c > 1) dims.push_back(shape.c);
     write_npy<std::uint8_t>(outputs.npy, dims, images);
-    std::printf("%s as an array: %s\n", counted(count, "sample").c_str(), outputs.npy.c_str());
+    std::printf("%s as an array: %s\n", counted(count, "sample").c_str(), shown(outputs.npy).c_str());
   }
   if (!outputs.picture.empty()) {
     write_png_grid(outputs.picture, images.data(), count, shape.h, shape.w, grid);
-    std::printf("%s as a picture: %s\n", counted(count, "sample").c_str(), outputs.picture.c_str());
+    std::printf("%s as a picture: %s\n", counted(count, "sample").c_str(), shown(outputs.picture).c_str());
   }
 }
 
@@ -67,15 +67,15 @@ void sample_numbers(Flow& flow, int count, const SampleOptions& piece, const Out
     std::vector<std::int64_t> dims{count, shape.c};
     if (shape.h * shape.w > 1) dims = {count, shape.h, shape.w, shape.c};
     write_npy<double>(outputs.npy, dims, values);
-    std::printf("%s as an array: %s\n", counted(count, "sample").c_str(), outputs.npy.c_str());
+    std::printf("%s as an array: %s\n", counted(count, "sample").c_str(), shown(outputs.npy).c_str());
   }
   if (!outputs.csv.empty()) {
     write_csv(outputs.csv, values, flow.dims());
-    std::printf("%s as a table: %s\n", counted(count, "sample").c_str(), outputs.csv.c_str());
+    std::printf("%s as a table: %s\n", counted(count, "sample").c_str(), shown(outputs.csv).c_str());
   }
   if (plane && !outputs.picture.empty()) {
     write_scatter(outputs.picture, values);
-    std::printf("%s as a picture: %s\n", counted(count, "sample").c_str(), outputs.picture.c_str());
+    std::printf("%s as a picture: %s\n", counted(count, "sample").c_str(), shown(outputs.picture).c_str());
   }
 }
 

@@ -134,7 +134,7 @@ int score(const cxxopts::ParseResult& options) {
   }
   table.commit();
   std::printf("%s scored: %s\n", counted(std::int64_t(done), flow.takes_images() ? "image" : "row").c_str(),
-              csv.c_str());
+              shown(csv).c_str());
   say_passes(flow);
   return 0;
 }

@@ -281,9 +281,9 @@ RunConfig config_to_resume(const cxxopts::ParseResult& options, const RunFolder&
 
 void print_score(const char* name, const Score& score, bool images) {
   std::string of = std::to_string(score.examples);
-  if (score.examples < score.all) of = "the first " + of + " of " + std::to_string(score.all);
+  if (score.examples < score.all) of = "first " + of + " of " + std::to_string(score.all);
   std::printf("%-11s %.4f +- %.4f %s (%s %s)\n", name, score.mean, score.standard_error, images ? "bits/dim" : "nats",
-              of.c_str(), images ? "images, one noise sample each" : "rows");
+              of.c_str(), images ? "images, one sample" : "rows");
 }
 
 int train(const cxxopts::ParseResult& options) {

@@ -111,16 +111,16 @@ int transform(const cxxopts::ParseResult& options) {
     if (array.shape.size() == 2 || (!inverse && latents.size() > 1)) dims = {array.n, std::int64_t(flow.dims())};
     if (inverse && shape.h * shape.w > 1) dims = {array.n, shape.h, shape.w, shape.c};
     write_npy<double>(out, dims, result.values);
-    std::printf("%d examples %s: %s\n", array.n, inverse ? "inverted" : "transformed", out.c_str());
+    std::printf("%d examples %s: %s\n", array.n, inverse ? "inverted" : "transformed", shown(out).c_str());
   }
   if (!logdet.empty()) {
     const std::int64_t dims[] = {array.n};
     write_npy<double>(logdet, dims, result.logdet);
-    std::printf("their log-determinants: %s\n", logdet.c_str());
+    std::printf("their log-determinants: %s\n", shown(logdet).c_str());
   }
   if (!save.empty()) {
     flow.save(save);
-    std::printf("weights: %s\n", save.c_str());
+    std::printf("weights: %s\n", shown(save).c_str());
   }
   say_passes(flow);
   return 0;

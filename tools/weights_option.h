@@ -37,6 +37,7 @@ inline std::string weights_named(const std::string& name) {
   std::error_code ignored;
   if (std::filesystem::is_directory(name, ignored)) {
     require_open_folder(name);
+    refuse_orbax(name);
     const RunFolder run(name);
     if (std::filesystem::exists(run.best(), ignored)) return chosen(run.best(), "");
     if (std::filesystem::exists(run.last(), ignored)) return chosen(run.last(), " (the run has no best ones yet)");

@@ -113,9 +113,8 @@ class Run {
 
  private:
   RunSummary train() {
-    observer_.message((trainer_.steps_done() > 0 ? "resuming at step " + std::to_string(trainer_.steps_done()) + ": "
-                                                 : std::string()) +
-                      std::to_string(trainer_.training_examples()) + " training and " +
+    if (trainer_.steps_done() > 0) observer_.message("resuming at step " + std::to_string(trainer_.steps_done()));
+    observer_.message(std::to_string(trainer_.training_examples()) + " training and " +
                       counted(std::int64_t(trainer_.validation_set().index.size()),
                               trainer_.flow().takes_images() ? "validation image" : "validation row") +
                       ", run folder " + folder_.path());

@@ -3,6 +3,7 @@
 
 #include "data/flax_checkpoint.h"
 #include "engine/file.h"
+#include "engine/file_kind.h"
 #include "tests/support/error_of.h"
 #include "tests/support/flax_files.h"
 #include "tests/support/temp_dir.h"
@@ -148,6 +149,10 @@ TEST_CASE("only a map with a name in front looks like Flax") {
   CHECK_FALSE(looks_like_flax("\x80\x02}q"));  // a pickle
   CHECK_FALSE(
       looks_like_flax(std::string("\x88\xa5\0\0\0\0\0\0{\"", 10)));  // a safetensors file with a header of 42376
+}
+
+TEST_CASE("a Flax file where another kind belongs is called that") {
+  CHECK_THAT(error_of([] { read_safetensors(kSmall); }), Contains("a checkpoint of Flax") && Contains("flow import"));
 }
 
 TEST_CASE("a folder of Orbax is called that") {

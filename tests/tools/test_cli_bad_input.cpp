@@ -102,7 +102,7 @@ TEST_CASE("what may not be read is not called missing", "[cli]") {
     const std::string name = std::string("flow-") + tool;
     fs::copy_file(std::string(FLOWSMITH_TOOL_DIR) + "/" + name, stage.path(name));
   }
-  fs::permissions(stage.path(""), fs::perms(0755));
+  fs::permissions(stage.path(""), fs::perms(0777));
   fs::permissions(stage.path("w.safetensors"), fs::perms::none);
   fs::permissions(stage.path("r"), fs::perms::none);
   const auto refusal = [&](const std::string& tool, const Arguments& arguments) {
@@ -119,6 +119,9 @@ TEST_CASE("what may not be read is not called missing", "[cli]") {
   CHECK_THAT(refusal("eval", {"--weights", "r/best.safetensors"}), Contains("best.safetensors': Permission denied"));
   CHECK_THAT(refusal("train", {"--resume", "--out", "r"}), Contains("'r': Permission denied"));
   CHECK_THAT(refusal("train", {"--data", "r"}), Contains("Permission denied"));
+  CHECK_THAT(refusal("train", {"--data", "r/samples"}), Contains("/r/samples': Permission denied"));
+  CHECK_THAT(refusal("train", {"--data", "r/x.npy"}), Contains("/r/x.npy': Permission denied"));
+  CHECK_THAT(refusal("train", {"--config", "r/config.json"}), Contains("config.json': Permission denied"));
   fs::permissions(stage.path("r"), fs::perms(0755));
 }
 

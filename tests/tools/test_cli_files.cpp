@@ -25,7 +25,7 @@ TEST_CASE("- and /dev/stdout are stdout, where nothing else then goes", "[cli]")
     const Outcome array = place.run("sample", kWeights + Arguments{"-n", "3", "--npy", name});
     CHECK(array.code == 0);
     CHECK(array.out == place.bytes("s.npy"));
-    CHECK_THAT(array.err, Contains("3 samples as an array"));
+    CHECK_THAT(array.err, Contains("3 samples as an array: stdout\n"));
     CHECK(place.run("sample", kWeights + Arguments{"-n", "3", "--out", name}).out == place.bytes("s.png"));
     const Outcome json = place.run("eval", kWeights + Arguments{"--data", "tiny", "--limit", "2", "--json", name});
     CHECK(json.out.starts_with("["));

@@ -115,6 +115,23 @@ TEST_CASE("help and tables fit the terminal", "[cli]") {
   CHECK((scores.find("not shown") == std::string::npos) == (columns == 80));
 }
 
+TEST_CASE("what train says before and after its steps fits 80 columns", "[cli]") {
+  const Workplace place;
+  const Arguments train = Arguments{"/usr/bin/env", "NO_COLOR=1"} +
+                          Workplace::command("train", {"--model", "moons", "--threads", "1", "--out", "run"});
+  const auto check = [&](const Arguments& more) {
+    std::string text = on_terminal(80, train + more, place.dir().path().string());
+    const std::string clear = "\033[K";
+    for (std::size_t at = 0; (at = text.find(clear)) != std::string::npos;) text.erase(at, clear.size());
+    INFO(text);
+    CHECK(widest_line(text) <= 80);
+    CHECK_THAT(text, Contains("(first 1000 of 10000 rows)"));
+    return text;
+  };
+  check({"--max-steps", "2"});
+  CHECK_THAT(check({"--max-steps", "4", "--resume"}), Contains("resuming at step 2"));
+}
+
 TEST_CASE("train's progress stays on one line of the terminal", "[cli]") {
   const Workplace place;
   write_tiny_dataset(place.dir(), "tiny", {60, 12, 4, 4});
