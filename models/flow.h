@@ -124,6 +124,8 @@ class Flow {
   std::vector<std::uint8_t> decode(const Latents& latents, int n);
   /// Throws NotFinite if a layer makes something that is not finite of the latents that are drawn.
   std::vector<std::uint8_t> sample(const SampleOptions& options);
+  /// The latents that sample() decodes, in the order of latent_shapes().
+  Latents draw_latents(const SampleOptions& options);
   /// The same for flows of numbers.
   std::vector<double> decode_numbers(const Latents& latents, int n);
   std::vector<double> sample_numbers(const SampleOptions& options);
@@ -233,6 +235,8 @@ class Flow {
   void in_passes(int count, Fn&& fn);
   Scoring& scoring(int n, bool given_noise);
   Decoding& decoding(int n);
+  /// Draws the latents of a pass: those of samples `begin` and on.
+  void draw(Decoding& pass, const SampleOptions& options, int begin);
   /// Runs `fill`, which lays latents into the pass, and writes what they stand for to `data`. Throws NotFinite, for an
   /// example counted from `first`.
   template <class Fill>

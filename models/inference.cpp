@@ -199,27 +199,47 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
   });
 }
 
+void Flow::draw(Decoding& pass, const SampleOptions& options, int begin) {
+  std::vector<std::uint32_t> index(pass.n);
+  for (int i = 0; i < pass.n; ++i) index[i] = options.first + std::uint32_t(begin + i);
+  upload(device(), pass.index, index.data());
+  for (std::size_t k = 0; k < pass.latents.size(); ++k) {
+    // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
+    const bool final = k + 1 == pass.latents.size();
+    const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
+    upload(device(), pass.stream.raw(), &stream, sizeof stream);
+    if (final) {
+      base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
+    } else {
+      draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
+    }
+  }
+}
+
 void Flow::sample_into(const SampleOptions& options, std::byte* data) {
   require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
   in_passes(options.count, [&](int begin, int count) {
     Decoding& pass = decoding(count);
-    std::vector<std::uint32_t> index(count);
-    for (int i = 0; i < count; ++i) index[i] = options.first + std::uint32_t(begin + i);
-    upload(device(), pass.index, index.data());
-    run_decoding(pass, index.front(), data + begin * example_bytes(), [&] {
-      for (std::size_t k = 0; k < pass.latents.size(); ++k) {
-        // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
-        const bool final = k + 1 == pass.latents.size();
-        const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
-        upload(device(), pass.stream.raw(), &stream, sizeof stream);
-        if (final) {
-          base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
-        } else {
-          draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
-        }
-      }
-    });
+    run_decoding(pass, options.first + std::uint32_t(begin), data + begin * example_bytes(),
+                 [&] { draw(pass, options, begin); });
   });
+}
+
+Latents Flow::draw_latents(const SampleOptions& options) {
+  require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
+  Latents latents;
+  for (const auto& [name, shape] : latent_shapes()) {
+    latents.push_back({name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * options.count)});
+  }
+  in_passes(options.count, [&](int begin, int count) {
+    Decoding& pass = decoding(count);
+    draw(pass, options, begin);
+    for (std::size_t k = 0; k < latents.size(); ++k) {
+      const std::size_t size = latents[k].values.size() / options.count;
+      download(device(), &latents[k].values[begin * size], pass.latents[k].raw(), pass.latents[k].bytes());
+    }
+  });
+  return latents;
 }
 
 std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) {

@@ -2,11 +2,9 @@
 #include <cmath>
 
 #include "kernels/grey_levels.h"
-#include "models/files/example_files.h"
 #include "models/files/latents_file.h"
-#include "models/training/evaluation.h"
-#include "tools/dataset_option.h"
 #include "tools/device_options.h"
+#include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
@@ -16,21 +14,6 @@ namespace flowsmith {
 namespace {
 
 constexpr std::size_t kPiece = 64;
-
-ExamplePiece examples_of_dataset(const cxxopts::ParseResult& options, const std::string& weights, const Flow& flow) {
-  const Subset subset = parse_subset(options["split"].as<std::string>());
-  const DatasetChoice choice = dataset_of(options, weights, flow);
-  DatasetOptions which = dataset_options(flow.config(), choice.source, choice.seed);
-  which.standardize = false;  // the weights know the statistics
-  const Dataset dataset = load_dataset(which);
-  say_note(dataset.note);
-  require_fitting(flow, dataset);
-  ExampleSet set = select_examples(dataset, subset, choice.seed);
-  naming_options("--offset and --limit",
-                 [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
-  GatheredBatch all = gather_batch(flow, set, 0, set.index.size());
-  return {std::move(all.pixels), std::move(all.values), set.index, {}};
-}
 
 /// What decoding gives instead of what was encoded, over all pieces.
 struct Differences {
@@ -61,19 +44,15 @@ void compare(Flow& flow, const Latents& latents, const Batch& piece, Differences
 
 int encode(const cxxopts::ParseResult& options) {
   if (options.count("out") == 0) throw Error("--out is missing: name the file for the latents");
-  scale_from(options);  // with its complaints
-  require_alone(options, "images", {"split", "data", "limit", "offset"});
+  const std::string images = images_from(options, {"split", "data", "limit", "offset"});
   const std::string weights = weights_from(options), out = output_named(options["out"].as<std::string>());
-  const std::string images = options.count("images") > 0 ? input_named(options["images"].as<std::string>()) : "";
   require_outputs({{"--weights", weights}, {"--images", images}}, {{"--out", out}});
   require_kind({"--out", out}, ".safetensors");
   Flow flow = Flow::load(weights, device_from(options));
-  const auto examples_of_files = [&] {
-    ExampleFiles files(images, flow, scale_from(options));
-    say_note(files.note());
-    return files.next(files.count());
-  };
-  const ExamplePiece examples = images.empty() ? examples_of_dataset(options, weights, flow) : examples_of_files();
+  const ExamplePiece examples = examples_from(options, images, weights, flow, [&](ExampleSet& set) {
+    naming_options("--offset and --limit",
+                   [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
+  });
   const Batch all = examples.batch();
   const NoiseStream noise{options["seed"].as<std::uint64_t>(), NoisePurpose::kScoring, 0};
   Latents latents;
@@ -120,11 +99,6 @@ int main(int argc, char** argv) {
   // clang-format off
   options.add_options()
       ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
-      ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
-      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
-      ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
-       cxxopts::value<std::string>())
       ("limit", "Encode at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
@@ -132,6 +106,7 @@ int main(int argc, char** argv) {
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());
   // clang-format on
+  flowsmith::add_example_options(options);
   flowsmith::add_device_options(options);
   return flowsmith::run_tool("flow encode", options, argc, argv, flowsmith::encode);
 }

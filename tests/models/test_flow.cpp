@@ -268,6 +268,8 @@ TEST_CASE("sample k of a seed is the same in any batch", "[flow]") {
   const std::vector<std::uint8_t> some = flow.sample({.count = 3, .seed = 5, .first = 2});
   CHECK(some == std::vector<std::uint8_t>(seven.begin() + 2 * dims, seven.begin() + 5 * dims));
   CHECK(flow.sample({.count = 7, .seed = 6}) != seven);
+  CHECK(flow.decode(flow.draw_latents({.count = 7, .seed = 5}), 7) == seven);
+  CHECK(flow.decode(flow.draw_latents({.count = 3, .seed = 5, .first = 2}), 3) == some);
   CHECK(flow.sample({.count = 0}).empty());
 
   const std::vector<std::uint8_t> cold = flow.sample({.count = 3, .seed = 5, .temperature = 0});
