@@ -40,6 +40,8 @@ struct SampleOptions {
   std::uint64_t seed = 0;
   double temperature = 1;   ///< factor on the standard deviations of the base
   std::uint32_t first = 0;  ///< number of the first sample: sample k of a seed is the same in any batch
+  /// Instead of `temperature`, one for each latent in the order of latent_shapes().
+  std::vector<double> temperatures = {};
 };
 
 /// What a stack of layers makes of arrays.
@@ -235,6 +237,8 @@ class Flow {
   void in_passes(int count, Fn&& fn);
   Scoring& scoring(int n, bool given_noise);
   Decoding& decoding(int n);
+  /// A temperature for each latent. Throws Error if one is negative or not finite, or there are not as many.
+  std::vector<double> temperatures_of(const SampleOptions& options) const;
   /// Draws the latents of a pass: those of samples `begin` and on.
   void draw(Decoding& pass, const SampleOptions& options, int begin);
   /// Runs `fill`, which lays latents into the pass, and writes what they stand for to `data`. Throws NotFinite, for an

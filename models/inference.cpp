@@ -199,25 +199,35 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
   });
 }
 
+std::vector<double> Flow::temperatures_of(const SampleOptions& options) const {
+  const std::size_t count = latent_shapes().size();
+  const std::vector<double> all =
+      options.temperatures.empty() ? std::vector<double>(count, options.temperature) : options.temperatures;
+  require(all.size() == count, "there is one temperature for each latent");
+  for (const double one : all) require(one >= 0 && std::isfinite(one), "a temperature must be 0 or more");
+  return all;
+}
+
 void Flow::draw(Decoding& pass, const SampleOptions& options, int begin) {
   std::vector<std::uint32_t> index(pass.n);
   for (int i = 0; i < pass.n; ++i) index[i] = options.first + std::uint32_t(begin + i);
   upload(device(), pass.index, index.data());
+  const std::vector<double> temperatures = temperatures_of(options);
   for (std::size_t k = 0; k < pass.latents.size(); ++k) {
     // Draw 0 is the final latent and draw k+1 split k, whatever the number of splits.
     const bool final = k + 1 == pass.latents.size();
     const NoiseStream stream{options.seed, NoisePurpose::kPrior, final ? 0 : std::uint32_t(k) + 1};
     upload(device(), pass.stream.raw(), &stream, sizeof stream);
     if (final) {
-      base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, options.temperature);
+      base_->draw(parameters_, pass.latents[k], {pass.index, pass.stream}, temperatures[k]);
     } else {
-      draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, options.temperature);
+      draw_normals(device(), pass.latents[k], {pass.index, pass.stream}, temperatures[k]);
     }
   }
 }
 
 void Flow::sample_into(const SampleOptions& options, std::byte* data) {
-  require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
+  temperatures_of(options);  // with its complaints
   in_passes(options.count, [&](int begin, int count) {
     Decoding& pass = decoding(count);
     run_decoding(pass, options.first + std::uint32_t(begin), data + begin * example_bytes(),
@@ -226,7 +236,7 @@ void Flow::sample_into(const SampleOptions& options, std::byte* data) {
 }
 
 Latents Flow::draw_latents(const SampleOptions& options) {
-  require(options.temperature >= 0 && std::isfinite(options.temperature), "the temperature must be 0 or more");
+  temperatures_of(options);  // with its complaints
   Latents latents;
   for (const auto& [name, shape] : latent_shapes()) {
     latents.push_back({name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * options.count)});

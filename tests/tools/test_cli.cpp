@@ -15,8 +15,8 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train",       "score", "eval",   "sample", "encode",    "decode", "transform",
-                          "interpolate", "info",  "import", "parity", "gradcheck", "bench"};
+const Arguments kAllTools{"train",   "score",       "eval", "sample", "encode", "decode",    "transform",
+                          "latents", "interpolate", "info", "import", "parity", "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -182,6 +182,27 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--out", file},
         {"--logdet", file},
         {"--save", file},
+        {"--threads", "0"},
+        {"--nets", "fp32"},
+        {"--conv", "fused"},
+        {"--no-graph", "off"},
+        {"--device", "auto"}}},
+      {"latents",
+       {{"--weights", shipped},
+        {"--keep", "final"},
+        {"--rows", "3"},
+        {"--columns", "8"},
+        {"--temperature", "1.0"},
+        {"--limit", "256"},
+        {"--seed", "42"},
+        {"--out", "latents.png, or none with --npy"},
+        {"--npy", "none"},
+        {"--json", "none"},
+        {"--zoom", "2"},
+        {"--images", file},
+        {"--scale", "none"},
+        {"--split", "test"},
+        {"--data", "what the weights were trained on"},
         {"--threads", "0"},
         {"--nets", "fp32"},
         {"--conv", "fused"},

@@ -1,0 +1,231 @@
+// flow-latents: what each scale of a flow holds. Samples that share some latents, and how near to a standard normal the
+// latents of data are.
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "data/npy.h"
+#include "data/png.h"
+#include "models/analysis/normality.h"
+#include "tools/device_options.h"
+#include "tools/examples_option.h"
+#include "tools/files.h"
+#include "tools/passes.h"
+#include "tools/progress.h"
+#include "tools/table.h"
+#include "tools/weights_option.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr int kMostImages = 100'000;
+
+/// Of --keep: final, first, or the number of a split.
+std::size_t parse_keep(const std::string& text, const Latents& latents) {
+  if (text == "final") return latents.size() - 1;
+  if (text == "first") return 0;
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size() && number + 1 < latents.size()) return number;
+  const std::size_t splits = latents.size() - 1;
+  throw Error("unknown --keep " + in_quotes(text, 40) + ": choose final, first" +
+              (splits > 1 ? ", or the number of a split, 0 to " + std::to_string(splits - 1) : ""));
+}
+
+/// "0.7,1.0": one for each latent, or one for all.
+std::vector<double> parse_temperatures(const std::string& text, std::size_t latents) {
+  std::vector<double> all;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    double value = -1;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
+    if (error != std::errc() || stop != text.data() + end || !(value >= 0) || !std::isfinite(value)) {
+      throw Error("cannot read --temperature " + in_quotes(text, 60) +
+                  ": write numbers of 0 or more as 0.7,1.0, one for each latent, or one for all");
+    }
+    all.push_back(value);
+    begin = end + 1;
+  }
+  if (all.size() == 1) all.resize(latents, all[0]);
+  if (all.size() == latents) return all;
+  throw Error("--temperature: the flow has " + counted(std::int64_t(latents), "latent") + ", not " +
+              std::to_string(all.size()) + ": give one number for each, or one for all");
+}
+
+/// Lets the latent `kept` of each row be that of its first image.
+void share_in_rows(Latents& latents, std::size_t kept, int columns) {
+  std::vector<double>& values = latents[kept].values;
+  const std::size_t size = std::size_t(latents[kept].h) * latents[kept].w * latents[kept].c;
+  for (std::size_t i = 0; i * size < values.size(); ++i) {
+    const std::size_t first = i / columns * columns;
+    std::copy_n(values.begin() + std::ptrdiff_t(first * size), size, values.begin() + std::ptrdiff_t(i * size));
+  }
+}
+
+struct NamedNormality {
+  std::string name, shape;
+  Normality found;
+  std::size_t count;
+};
+
+/// Of the latents of data, all numbers of one latent together.
+std::vector<NamedNormality> normality_of_data(Flow& flow, const ExamplePiece& examples, std::uint64_t seed) {
+  constexpr std::size_t kPiece = 64;
+  std::vector<std::vector<double>> values;
+  std::vector<NamedNormality> all;
+  const Batch batch = examples.batch();
+  CountProgress progress("encoding", examples.index.size());
+  for (std::size_t begin = 0; begin < examples.index.size(); begin += kPiece) {
+    const std::size_t n = std::min(kPiece, examples.index.size() - begin);
+    const Latents some =
+        flow.encode(batch.slice(flow.dims(), int(begin), int(n)), {NoiseStream{seed, NoisePurpose::kScoring, 0}});
+    values.resize(some.size());
+    for (std::size_t k = 0; k < some.size(); ++k) {
+      values[k].insert(values[k].end(), some[k].values.begin(), some[k].values.end());
+    }
+    progress.update(begin + n);
+  }
+  for (const auto& [name, shape] : flow.latent_shapes()) {
+    std::vector<double>& of = values[all.size()];
+    const std::size_t count = of.size();
+    const std::string size =
+        std::to_string(shape.c) + " x " + std::to_string(shape.h) + " x " + std::to_string(shape.w);
+    all.push_back({name, size, normality(std::move(of)), count});
+  }
+  return all;
+}
+
+std::string decimals(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", value);
+  return text;
+}
+
+void print_normality(const std::vector<NamedNormality>& all, std::size_t examples, const char* unit) {
+  std::vector<std::vector<std::string>> rows;
+  for (const NamedNormality& one : all) {
+    rows.push_back(
+        {one.name, one.shape, decimals(one.found.mean), decimals(one.found.deviation), decimals(one.found.distance)});
+  }
+  std::printf("latents of %s, beside a standard normal (mean 0, deviation 1, distance 0)\n\n",
+              counted(std::int64_t(examples), unit).c_str());
+  print_table({{"Latent", true}, {"Shape", true}, {"Mean"}, {"Deviation"}, {"Distance"}}, rows);
+}
+
+nlohmann::ordered_json json_of(const std::vector<NamedNormality>& all) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const NamedNormality& one : all) {
+    rows.push_back({{"name", one.name},
+                    {"shape", one.shape},
+                    {"numbers", one.count},
+                    {"mean", one.found.mean},
+                    {"deviation", one.found.deviation},
+                    {"distance", one.found.distance}});
+  }
+  return rows;
+}
+
+/// Rows of samples that share a latent.
+struct SampleRows {
+  std::string picture, npy;
+  int rows, columns, zoom;
+};
+
+void draw_rows(Flow& flow, const SampleRows& wanted, const cxxopts::ParseResult& options) {
+  const int n = wanted.rows * wanted.columns;
+  const MapShape shape = flow.data_shape(n);
+  const GridOptions grid{.columns = wanted.columns, .zoom = wanted.zoom, .channels = shape.c};
+  if (!wanted.picture.empty()) measure_grid(n, shape.h, shape.w, grid);
+  const std::size_t latents = flow.latent_shapes().size();
+  Latents drawn =
+      flow.draw_latents({.count = n,
+                         .seed = options["seed"].as<std::uint64_t>(),
+                         .temperatures = parse_temperatures(options["temperature"].as<std::string>(), latents)});
+  share_in_rows(drawn, parse_keep(options["keep"].as<std::string>(), drawn), wanted.columns);
+  const std::vector<std::uint8_t> pixels = flow.decode(drawn, n);
+  if (!wanted.npy.empty()) {
+    std::vector<std::int64_t> dims{wanted.rows, wanted.columns, shape.h, shape.w};
+    if (shape.c > 1) dims.push_back(shape.c);
+    write_npy<std::uint8_t>(wanted.npy, dims, pixels);
+    std::printf("%s as an array: %s\n", counted(n, "sample").c_str(), shown(wanted.npy).c_str());
+  }
+  if (!wanted.picture.empty()) {
+    write_png_grid(wanted.picture, pixels.data(), n, shape.h, shape.w, grid);
+    std::printf("%s of %d samples as a picture: %s\n", counted(wanted.rows, "row").c_str(), wanted.columns,
+                shown(wanted.picture).c_str());
+  }
+}
+
+int look_at_latents(const cxxopts::ParseResult& options) {
+  const std::string images = images_from(options, {"split", "data"});
+  const std::string weights = weights_from(options);
+  const auto named = [&](const char* option, const std::string& otherwise) {
+    return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
+  };
+  SampleRows wanted{named("out", options.count("npy") > 0 ? "" : "latents.png"), named("npy", ""),
+                    options["rows"].as<int>(), options["columns"].as<int>(), options["zoom"].as<int>()};
+  const std::string json = named("json", "");
+  require_outputs({{"--weights", weights}, {"--images", images}},
+                  {{"--out", wanted.picture}, {"--npy", wanted.npy}, {"--json", json}});
+  require_kind({"--out", wanted.picture}, ".png");
+  require_kind({"--npy", wanted.npy}, ".npy");
+  require_kind({"--json", json}, ".json");
+  for (const auto& [name, value] : {std::pair{"rows", wanted.rows}, {"columns", wanted.columns}}) {
+    if (value < 1 || value > 1000) throw Error("--" + std::string(name) + " must be 1 to 1000");
+  }
+  if (wanted.rows * wanted.columns > kMostImages) {
+    throw Error("--rows times --columns must be at most " + std::to_string(kMostImages));
+  }
+  const int limit = options["limit"].as<int>();
+  if (limit < 1) throw Error("--limit must be 1 or more");
+  Flow flow = Flow::load(weights, device_from(options));
+  if (flow.takes_images()) {
+    draw_rows(flow, wanted, options);
+  } else {
+    for (const char* const name : {"out", "npy", "keep", "rows", "columns", "zoom", "temperature"}) {
+      if (options.count(name) > 0) throw Error("--" + std::string(name) + " is for flows of images: leave it out");
+    }
+  }
+  const ExamplePiece examples =
+      examples_from(options, images, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
+  const std::vector<NamedNormality> found = normality_of_data(flow, examples, options["seed"].as<std::uint64_t>());
+  print_normality(found, examples.index.size(), flow.takes_images() ? "image" : "row");
+  if (!json.empty()) write_file_atomically(json, json_of(found).dump(2) + "\n");
+  say_passes(flow);
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options("flow latents",
+                           "What the latents of a flow hold: rows of samples that share one of them, the others drawn "
+                           "anew, and how near to a "
+                           "standard normal the latents of data are.\n\nDistance is the largest difference between the "
+                           "share of numbers below "
+                           "any x and that of a standard normal (Kolmogorov and Smirnov).\n");
+  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  // clang-format off
+  options.add_options()
+      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("keep", "What the samples of a row share: final, first (of the splits), or the number of a split",
+       cxxopts::value<std::string>()->default_value("final"))
+      ("rows", "Rows of samples", cxxopts::value<int>()->default_value("3"))
+      ("columns", "Samples in a row", cxxopts::value<int>()->default_value("8"))
+      ("temperature", "Factor on the deviations of all latents, or one for each in the order of flow info: 0.7,1.0",
+       cxxopts::value<std::string>()->default_value("1.0"))
+      ("limit", "Examples whose latents are looked at, the first of the split", cxxopts::value<int>()->default_value("256"))
+      ("seed", "Of latents and noise; given, also of the split into train and val, which otherwise is that of the training run",
+       cxxopts::value<std::uint64_t>()->default_value("42"))
+      ("out", "Picture of the samples, PNG (default: latents.png, or none with --npy); - is stdout, here and below",
+       cxxopts::value<std::string>())
+      ("npy", "Array of the samples: uint8, rows x columns x height x width (x 3 in colour) (default: none)",
+       cxxopts::value<std::string>())
+      ("json", "The table as numbers (default: none)", cxxopts::value<std::string>())
+      ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
+  // clang-format on
+  flowsmith::add_example_options(options);
+  flowsmith::add_device_options(options);
+  return flowsmith::run_tool("flow latents", options, argc, argv, flowsmith::look_at_latents);
+}
