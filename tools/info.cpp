@@ -1,10 +1,9 @@
 // flow-info: what a flow is made of.
 #include "models/config_reference.h"
 #include "models/flow.h"
-#include "tools/model_option.h"
+#include "tools/flow_option.h"
 #include "tools/table.h"
 #include "tools/tool.h"
-#include "tools/weights_option.h"
 
 namespace flowsmith {
 namespace {
@@ -21,31 +20,6 @@ std::string data_text(const Flow& flow) {
   if (flow.takes_images()) return (s.c == 3 ? "colour images " : "images ") + sides;
   if (s.h == 1 && s.w == 1) return "vectors of " + std::to_string(s.c) + " numbers";
   return "maps of " + sides + " x " + std::to_string(s.c) + " numbers";
-}
-
-Flow flow_of_options(const cxxopts::ParseResult& options) {
-  if (options.count("weights") > 0) {
-    for (const std::string name : {"model", "config", "set", "edition", "couplings", "height", "width", "channels"}) {
-      if (options.count(name) > 0) throw Error("give --weights or --" + name + ", not both");
-    }
-    return Flow::load(weights_named(options["weights"].as<std::string>()));
-  }
-  const FlowConfig config = config_from(options);
-  const MapShape shape = config.data_shape();
-  const auto side = [&](const char* name, int of_config) {
-    return options.count(name) > 0 ? options[name].as<int>() : of_config;
-  };
-  const auto build = [&] {
-    Flow flow(config.with_shape(side("height", shape.h), side("width", shape.w), side("channels", shape.c)));
-    flow.initialize(42);
-    return flow;
-  };
-  if (options.count("config") == 0) return build();
-  try {
-    return build();
-  } catch (const Error& error) {
-    throw Error(options["config"].as<std::string>() + ": " + error.what());
-  }
 }
 
 void list_models() {
@@ -78,7 +52,7 @@ int info(const cxxopts::ParseResult& options) {
     list_models();
     return 0;
   }
-  const Flow flow = flow_of_options(options);
+  const Flow flow = flow_from(options);
   if (options["json"].as<bool>()) {
     std::fputs(flow.config().text().c_str(), stdout);
     return 0;
@@ -93,13 +67,9 @@ int info(const cxxopts::ParseResult& options) {
 
 int main(int argc, char** argv) {
   cxxopts::Options options("flow info", "Lists the layers of a flow with output shapes and parameter counts.\n");
-  flowsmith::add_model_options(options);
+  flowsmith::add_flow_options(options);
   // clang-format off
   options.add_options()
-      ("weights", "Describe the model of these weights: a file, the folder of a run, or a name in data/weights", cxxopts::value<std::string>())
-      ("height", "Rows of the images (default: the model's)", cxxopts::value<int>())
-      ("width", "Columns of the images (default: the model's)", cxxopts::value<int>())
-      ("channels", "1 or 3 colours, or numbers in a vector (default: the model's)", cxxopts::value<int>())
       ("list", "List the named models (default: off)", cxxopts::value<bool>()->default_value("false"))
       ("json", "Print the configuration with every default, to start one's own from (default: off)",
        cxxopts::value<bool>()->default_value("false"))

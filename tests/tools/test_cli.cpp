@@ -15,8 +15,8 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train",   "score",       "eval", "sample", "encode", "decode",    "transform",
-                          "latents", "interpolate", "info", "import", "parity", "gradcheck", "bench"};
+const Arguments kAllTools{"train", "score",       "eval", "sample", "encode", "decode",    "transform", "latents",
+                          "masks", "interpolate", "info", "import", "parity", "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -155,6 +155,19 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--no-graph", "off"},
         {"--device", "auto"},
         {"--out", file}}},
+      {"masks",
+       {{"--weights", file},
+        {"--model", "multiscale"},
+        {"--config", file},
+        {"--set", file},
+        {"--edition", "2024"},
+        {"--couplings", "the model's"},
+        {"--height", "the model's"},
+        {"--width", "the model's"},
+        {"--channels", "the model's"},
+        {"--out", "masks.png"},
+        {"--json", "none"},
+        {"--zoom", "4"}}},
       {"info",
        {{"--weights", file},
         {"--model", "multiscale"},
