@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 
 #include "engine/dispatch.h"
 #include "engine/trace.h"
@@ -18,6 +20,9 @@ MapShape flattened_shape(const FlowConfig& config) {
   const bool flatten = config.takes_images() && config.data().flag("flatten");
   return flatten ? MapShape{1, 1, 1, int(shape.image_size())} : shape;
 }
+
+/// For passes in which nobody looks at the parts of a dequantization.
+constexpr std::nullptr_t kNoParts = nullptr;
 
 }  // namespace
 
@@ -107,9 +112,9 @@ BatchTensors Flow::uploaded(Tape& tape, Batch batch, DequantizationNoise noise, 
   return tensors;
 }
 
-template <class Visit>
+template <class Visit, class Part>
 Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents,
-                             bool batch_statistics, Pass memory, Visit&& visit) const {
+                             bool batch_statistics, Pass memory, Visit&& visit, Part&& part) const {
   const MapShape map = batch.data.map();
   const Var logdet = tape.output(DType::kF64, Shape{map.n}, true);
   fill_zero(device(), tape.value(logdet));
@@ -123,7 +128,13 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
   pass.running->clear();
 
   const TraceRange range("forward");
+  std::function<void(const std::string&, const std::string&)> on_part;
+  if constexpr (!std::is_null_pointer_v<std::remove_cvref_t<Part>>) {
+    on_part = [&](const std::string& name, const std::string& what) { part(logdet, name, what); };
+    pass.on_part = &on_part;
+  }
   Var z = input_->forward(pass, batch, path);
+  pass.on_part = nullptr;
   visit(0, z, logdet);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const TraceRange layer(layers_[i].name.c_str());
@@ -136,7 +147,8 @@ Flow::Pass Flow::run_forward(Tape& tape, const BatchTensors& batch, DType path, 
 
 Flow::Pass Flow::forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
                          Pass memory) const {
-  return run_forward(tape, batch, path, keep_latents, batch_statistics, std::move(memory), [](int, Var, Var) {});
+  return run_forward(
+      tape, batch, path, keep_latents, batch_statistics, std::move(memory), [](int, Var, Var) {}, kNoParts);
 }
 
 Flow::Pass Flow::forward(Tape& tape, Batch batch, DequantizationNoise noise, DType path, bool keep_latents,
@@ -165,7 +177,7 @@ std::optional<std::string> Flow::find_non_finite(Batch batch, DequantizationNois
   };
   tape_->start(false);
   const BatchTensors tensors = uploaded(*tape_, batch, noise, path);
-  run_forward(*tape_, tensors, path, false, batch_statistics, {}, visit);
+  run_forward(*tape_, tensors, path, false, batch_statistics, {}, visit, kNoParts);
   return found;
 }
 
@@ -184,8 +196,40 @@ std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, Dequantizati
   };
   tape_->start(false);
   const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit);
+  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, kNoParts);
   return found;
+}
+
+std::vector<Flow::LedgerTerm> Flow::ledger(Batch batch, DequantizationNoise noise) {
+  std::vector<LedgerTerm> terms;
+  const std::vector<LayerInfo> infos = layers();
+  std::vector<double> before(batch.n, 0.0);
+  const auto add = [&](const std::string& name, const std::string& what, MapShape map, Var sums) {
+    const std::vector<double> after = tape_->read<double>(tape_->value(sums));
+    LedgerTerm term{name, what, map, std::vector<double>(batch.n)};
+    for (int i = 0; i < batch.n; ++i) term.nats[i] = after[i] - before[i];
+    terms.push_back(std::move(term));
+    before = after;
+  };
+  const auto part = [&](Var logdet, const std::string& name, const std::string& what) {
+    add(name, what, infos[0].output, logdet);
+  };
+  const auto visit = [&](int layer, Var, Var logdet) {
+    if (layer > 0 || !takes_images())
+      return add(infos[layer].name, infos[layer].description, infos[layer].output, logdet);
+    // A grey level is 1 / L wide: this much of the log-density belongs to no layer.
+    const int levels = config().data().integer("levels");
+    const double width = -double(dims()) * std::log(double(levels));
+    add("logit", "logit of the pixels and their noise", infos[0].output, logdet);
+    for (double& nats : terms.back().nats) nats -= width;
+    terms.insert(terms.end() - 1, {"quantisation", std::to_string(levels) + " grey levels", infos[0].output,
+                                   std::vector<double>(batch.n, width)});
+  };
+  tape_->start(false);
+  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
+  const Pass pass = run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, part);
+  add("base", infos.back().description, infos.back().output, pass.log_prob);
+  return terms;
 }
 
 std::vector<std::pair<std::string, MapShape>> Flow::latent_shapes() const {

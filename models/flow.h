@@ -176,6 +176,18 @@ class Flow {
   /// statistics.
   std::vector<BoundedLogdet> bounded_logdets(Batch batch, DequantizationNoise noise);
 
+  /// A part of log p(x), which is their sum.
+  struct LedgerTerm {
+    std::string name;          ///< "quantisation", "logit", "flows.3", "base"
+    std::string what;          ///< in words
+    MapShape map;              ///< of what comes out of it, n = 1
+    std::vector<double> nats;  ///< of each example
+  };
+  /// Where log p(x) of each example comes from, in the order of the layers: for images the width of a grey level and
+  /// the logit, and the parts of a variational dequantization; each layer's log-determinant, and the log-density of
+  /// what a split lets go; the base. One pass, whatever inference_batch() is.
+  std::vector<LedgerTerm> ledger(Batch batch, DequantizationNoise noise);
+
   // --- what it is made of ---
 
   const FlowConfig& config() const { return config_; }
@@ -208,10 +220,11 @@ class Flow {
  private:
   /// A batch in memory of the tape.
   BatchTensors uploaded(Tape& tape, Batch batch, DequantizationNoise noise, DType path) const;
-  /// Calls visit(layer number, z, logdet) after each layer.
-  template <class Visit>
+  /// Calls visit(layer number, z, logdet) after each layer, and part(pass, name, what) after each part of a
+  /// dequantization but the last.
+  template <class Visit, class Part>
   Pass run_forward(Tape& tape, const BatchTensors& batch, DType path, bool keep_latents, bool batch_statistics,
-                   Pass memory, Visit&& visit) const;
+                   Pass memory, Visit&& visit, Part&& part) const;
   /// z, in the shape of the last layer, back to that of the first. Calls visit(layer number, z) behind each layer, from
   /// the last one, which has the largest number, to 1.
   template <class Visit>

@@ -1,6 +1,7 @@
 // What the layers of a flow have in common: a bijection of feature maps with a log-determinant.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,6 +56,8 @@ struct FlowPass {
   std::vector<RunningUpdate>* running = nullptr;
   Tensor image = {};  ///< u8 (n,h,w,c): what couplings inside a variational dequantization are conditioned on
   int levels = 256;   ///< grey levels of that image
+  /// Called by a dequantization of several parts after each but the last, with its name and what it is.
+  const std::function<void(const std::string&, const std::string&)>* on_part = nullptr;
 };
 
 /// A mask as PyTorch's state_dict names it.

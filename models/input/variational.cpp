@@ -45,11 +45,18 @@ class Variational : public ImageInput {
     Var v = batch.noise
                 ? logit(tape, tape.constant(batch.noise), pass.logdet, dequantizer_)
                 : noisy_logit(tape, {batch.index, batch.stream}, batch.data.map(), pass.logdet, path, dequantizer_);
+    // Names are made only for somebody who looks: a step allocates nothing.
+    if (pass.on_part != nullptr) (*pass.on_part)("noise.logit", "logit of the uniform noise");
     pass.image = batch.data;
     pass.levels = dequantizer_.levels;
-    for (const PlacedLayer& layer : layers_) v = apply(*layer.bijector, v);
+    for (const PlacedLayer& layer : layers_) {
+      v = apply(*layer.bijector, v);
+      if (pass.on_part != nullptr) (*pass.on_part)(layer.name, layer.bijector->description());
+    }
     pass.image = {};
-    return dequantize(tape, batch.data, sigmoid(tape, v, pass.logdet, noise_alpha_), pass.logdet, dequantizer_);
+    const Var u = sigmoid(tape, v, pass.logdet, noise_alpha_);
+    if (pass.on_part != nullptr) (*pass.on_part)("noise.sigmoid", "sigmoid of the shaped noise");
+    return dequantize(tape, batch.data, u, pass.logdet, dequantizer_);
   }
 
   double noise_alpha_;

@@ -152,6 +152,30 @@ TEST_CASE("an example's likelihood and latents do not depend on its batch, nor o
   }
 }
 
+TEST_CASE("the parts of a ledger add up to the score of every example") {
+  const FlowConfig config = any_config();
+  INFO(title(config));
+  Flow flow = random_flow(config, Device::kCpu);
+  const FlowExamples examples(flow);
+  const std::vector<double> scores = flow.log_prob(examples.batch(), {kNoise});
+  const std::vector<Flow::LedgerTerm> terms = flow.ledger(examples.batch(), {kNoise});
+  CHECK(terms.front().name != terms.back().name);
+  CHECK(terms.back().name == "base");
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    double sum = 0;
+    for (const Flow::LedgerTerm& term : terms) {
+      REQUIRE(term.nats.size() == scores.size());
+      sum += term.nats[i];
+    }
+    // Differences of one running sum, which add up to its end but for a rounding of each.
+    CHECK(std::abs(sum - scores[i]) < 1e-9 * std::max(1.0, std::abs(scores[i])));
+  }
+  for (const Flow::LedgerTerm& term : terms) {
+    if (term.name != "quantisation") continue;
+    CHECK(term.nats[0] == -double(flow.dims()) * std::log(double(flow.config().data().integer("levels"))));
+  }
+}
+
 TEST_CASE("samples are finite examples that do not depend on their batch") {
   const FlowConfig config = any_config();
   INFO(title(config));

@@ -15,8 +15,8 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train", "score",       "eval", "sample", "encode", "decode",    "transform", "latents",
-                          "masks", "interpolate", "info", "import", "parity", "gradcheck", "bench"};
+const Arguments kAllTools{"train", "score",  "eval",        "sample", "encode", "decode", "transform", "latents",
+                          "masks", "ledger", "interpolate", "info",   "import", "parity", "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -155,6 +155,20 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--no-graph", "off"},
         {"--device", "auto"},
         {"--out", file}}},
+      {"ledger",
+       {{"--weights", shipped},
+        {"--limit", "256"},
+        {"--seed", "42"},
+        {"--json", "none"},
+        {"--images", file},
+        {"--scale", "none"},
+        {"--split", "test"},
+        {"--data", "what the weights were trained on"},
+        {"--threads", "0"},
+        {"--nets", "fp32"},
+        {"--conv", "fused"},
+        {"--no-graph", "off"},
+        {"--device", "auto"}}},
       {"masks",
        {{"--weights", file},
         {"--model", "multiscale"},
