@@ -8,11 +8,6 @@
 namespace flowsmith {
 namespace {
 
-std::string shape_of(MapShape s) {
-  if (s.h == 1 && s.w == 1) return std::to_string(s.c);
-  return std::to_string(s.c) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w);
-}
-
 /// "images 28 x 28", "colour images 32 x 32", "vectors of 2 numbers".
 std::string data_text(const Flow& flow) {
   const MapShape s = flow.data_shape(1);
@@ -35,11 +30,11 @@ void print_layers(const Flow& flow) {
   for (const Flow::LayerInfo& layer : flow.layers()) {
     std::string what = layer.description;
     if (layer.condition_number) what += number_text(", condition number %.3g", *layer.condition_number);
-    rows.push_back({layer.name, what, shape_of(layer.output), std::to_string(layer.parameters)});
+    rows.push_back({layer.name, what, map_text(layer.output), std::to_string(layer.parameters)});
   }
   print_table({{"Layer", true}, {"What", true}, {"Output", true}, {"Parameters"}}, rows);
   std::printf("\nlatents:");
-  for (const auto& [name, shape] : flow.latent_shapes()) std::printf(" %s %s;", name.c_str(), shape_of(shape).c_str());
+  for (const auto& [name, shape] : flow.latent_shapes()) std::printf(" %s %s;", name.c_str(), map_text(shape).c_str());
   std::printf("\nparameters: %zu\n", flow.parameters().element_count());
 }
 

@@ -88,17 +88,9 @@ std::vector<NamedNormality> normality_of_data(Flow& flow, const ExamplePiece& ex
   for (const auto& [name, shape] : flow.latent_shapes()) {
     std::vector<double>& of = values[all.size()];
     const std::size_t count = of.size();
-    const std::string size =
-        std::to_string(shape.c) + " x " + std::to_string(shape.h) + " x " + std::to_string(shape.w);
-    all.push_back({name, size, normality(std::move(of)), count});
+    all.push_back({name, map_text(shape), normality(std::move(of)), count});
   }
   return all;
-}
-
-std::string decimals(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4f", value);
-  return text;
 }
 
 void print_normality(const std::vector<NamedNormality>& all, std::size_t examples, const char* unit) {

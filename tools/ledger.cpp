@@ -48,16 +48,6 @@ std::string bar(double value, double largest, int width) {
   return std::string(length, value < 0 ? '-' : '+');
 }
 
-std::string decimals(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4f", value);
-  return text;
-}
-
-std::string shape_text_of(MapShape s) {
-  return std::to_string(s.c) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w);
-}
-
 void print_ledger(const std::vector<Line>& lines, const std::string& unit) {
   double total = 0, largest = 0;
   for (const Line& line : lines) {
@@ -66,7 +56,7 @@ void print_ledger(const std::vector<Line>& lines, const std::string& unit) {
   }
   std::vector<std::vector<std::string>> rows;
   for (const Line& line : lines) {
-    rows.push_back({line.name, line.what, shape_text_of(line.map), decimals(line.mean), bar(line.mean, largest, 12)});
+    rows.push_back({line.name, line.what, map_text(line.map), decimals(line.mean), bar(line.mean, largest, 12)});
   }
   rows.push_back({"total", "", "", decimals(total), ""});
   print_table({{"Part", true}, {"What", true}, {"Map", true, 1}, {unit}, {"", true, 2}}, rows);

@@ -89,7 +89,7 @@ int show_masks(const cxxopts::ParseResult& options) {
     char share[16];
     std::snprintf(share, sizeof share, "%.1f %%", 100 * one.share());
     const MapShape& s = one.shape;
-    rows.push_back({one.name, std::to_string(s.c) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w), share});
+    rows.push_back({one.name, map_text(s), share});
     numbers.push_back({{"name", one.name}, {"shape", {s.c, s.h, s.w}}, {"values", one.values}});
   }
   print_table({{"Mask", true}, {"Shape", true}, {"Let through"}}, rows);

@@ -7,9 +7,23 @@
 #include <vector>
 
 #include "engine/text.h"
+#include "kernels/types.h"
 #include "tools/progress.h"
 
 namespace flowsmith {
+
+/// "8 x 7 x 7", channels, rows and columns of a map; of a vector its length.
+inline std::string map_text(MapShape s) {
+  if (s.h == 1 && s.w == 1) return std::to_string(s.c);
+  return std::to_string(s.c) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w);
+}
+
+/// A number with four digits behind the point.
+inline std::string decimals(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4f", value);
+  return text;
+}
 
 struct TableColumn {
   std::string title;
