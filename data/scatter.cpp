@@ -4,17 +4,12 @@
 #include <array>
 #include <cmath>
 
+#include "data/colour_ramp.h"
 #include "engine/file.h"
 #include "kernels/error.h"
 
 namespace flowsmith {
 namespace {
-
-using Colour = std::array<double, 3>;
-using Ramp = std::array<Colour, 5>;  // from no points to many, in equal steps
-
-constexpr Ramp kDarkRamp = {{{14, 17, 33}, {62, 38, 122}, {184, 52, 126}, {249, 136, 78}, {255, 244, 204}}};
-constexpr Ramp kLightRamp = {{{255, 255, 255}, {170, 208, 238}, {76, 144, 206}, {32, 76, 158}, {10, 22, 70}}};
 
 // The density at which a colour ramp ends, as a quantile over the pixels that have any.
 constexpr double kBrightest = 0.995;
@@ -83,18 +78,13 @@ double brightest(const std::vector<double>& density) {
   return lit.empty() ? 1 : quantile(lit, kBrightest);
 }
 
-Image coloured(const std::vector<double>& density, int size, const Ramp& ramp) {
+Image coloured(const std::vector<double>& density, int size, const ColourRamp& ramp) {
   Image image{size, size, {}, 3};
   image.pixels.reserve(3 * density.size());
   const double scale = brightest(density);
   for (const double d : density) {
-    const double place = std::pow(std::min(d / scale, 1.0), kGamma) * (ramp.size() - 1);
-    const std::size_t step = std::min<std::size_t>(static_cast<std::size_t>(place), ramp.size() - 2);
-    const double share = place - static_cast<double>(step);
-    for (std::size_t c = 0; c < 3; ++c) {
-      image.pixels.push_back(
-          static_cast<std::uint8_t>(std::lround((1 - share) * ramp[step][c] + share * ramp[step + 1][c])));
-    }
+    const auto colour = colour_at(ramp, std::pow(std::min(d / scale, 1.0), kGamma));
+    image.pixels.insert(image.pixels.end(), colour.begin(), colour.end());
   }
   return image;
 }

@@ -59,6 +59,12 @@ inline std::string output_named(const std::string& name) {
   return path_of_stdout() = "/dev/fd/" + std::to_string(out);
 }
 
+/// output_named of an option's value, or `otherwise` if the option was not given.
+inline std::string output_from(const cxxopts::ParseResult& options, const std::string& option,
+                               const std::string& otherwise) {
+  return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
+}
+
 /// Throws Error if one of `others` was given beside an option that takes their place.
 inline void require_alone(const cxxopts::ParseResult& options, const std::string& option,
                           std::initializer_list<const char*> others) {
@@ -138,6 +144,11 @@ inline void require_kind(const NamedFile& file, const std::string& extension) {
     throw Error(file.option + " " + file.path + ": what is written is no " + own.substr(1) +
                 " file: give it a name that ends in " + extension);
   }
+}
+
+/// The same for a chart, which is written as PNG or SVG.
+inline void require_figure(const NamedFile& file) {
+  if (!file.path.ends_with(".svg")) require_kind(file, ".png");
 }
 
 }  // namespace flowsmith

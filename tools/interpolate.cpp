@@ -144,12 +144,9 @@ ExamplePiece pairs_of(const ExamplePiece& examples, const std::vector<Pair>& pai
 int interpolate_images(const cxxopts::ParseResult& options) {
   const std::string images = images_from(options, {"split", "data"});
   const std::string weights = weights_from(options);
-  const auto named = [&](const char* option, const std::string& otherwise) {
-    return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
-  };
   const bool only_numbers = options.count("npy") + options.count("json") > 0;
-  const std::string picture = named("out", only_numbers ? "" : "interpolation.png"), npy = named("npy", ""),
-                    json = named("json", "");
+  const std::string picture = output_from(options, "out", only_numbers ? "" : "interpolation.png"),
+                    npy = output_from(options, "npy", ""), json = output_from(options, "json", "");
   require_outputs({{"--weights", weights}, {"--images", images}},
                   {{"--out", picture}, {"--npy", npy}, {"--json", json}});
   require_kind({"--out", picture}, ".png");

@@ -6,12 +6,11 @@
 
 #include "data/npy.h"
 #include "data/png.h"
-#include "models/analysis/normality.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/passes.h"
-#include "tools/progress.h"
+#include "tools/pictures/latents_view.h"
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
@@ -62,57 +61,32 @@ void share_in_rows(Latents& latents, std::size_t kept, int columns) {
   }
 }
 
-struct NamedNormality {
-  std::string name, shape;
-  Normality found;
-  std::size_t count;
-};
-
-/// Of the latents of data, all numbers of one latent together.
-std::vector<NamedNormality> normality_of_data(Flow& flow, const ExamplePiece& examples, std::uint64_t seed) {
-  constexpr std::size_t kPiece = 64;
-  std::vector<std::vector<double>> values;
-  std::vector<NamedNormality> all;
-  const Batch batch = examples.batch();
-  CountProgress progress("encoding", examples.index.size());
-  for (std::size_t begin = 0; begin < examples.index.size(); begin += kPiece) {
-    const std::size_t n = std::min(kPiece, examples.index.size() - begin);
-    const Latents some =
-        flow.encode(batch.slice(flow.dims(), int(begin), int(n)), {NoiseStream{seed, NoisePurpose::kScoring, 0}});
-    values.resize(some.size());
-    for (std::size_t k = 0; k < some.size(); ++k) {
-      values[k].insert(values[k].end(), some[k].values.begin(), some[k].values.end());
-    }
-    progress.update(begin + n);
-  }
-  for (const auto& [name, shape] : flow.latent_shapes()) {
-    std::vector<double>& of = values[all.size()];
-    const std::size_t count = of.size();
-    all.push_back({name, map_text(shape), normality(std::move(of)), count});
-  }
-  return all;
-}
-
-void print_normality(const std::vector<NamedNormality>& all, std::size_t examples, const char* unit) {
+void print_normality(const std::vector<LatentNumbers>& all, std::size_t examples, const char* unit) {
   std::vector<std::vector<std::string>> rows;
-  for (const NamedNormality& one : all) {
-    rows.push_back(
-        {one.name, one.shape, decimals(one.found.mean), decimals(one.found.deviation), decimals(one.found.distance)});
+  for (const LatentNumbers& one : all) {
+    rows.push_back({one.name, map_text(one.shape), decimals(one.found.mean), decimals(one.found.deviation),
+                    decimals(one.found.distance)});
   }
   std::printf("latents of %s, beside a standard normal (mean 0, deviation 1, distance 0)\n\n",
               counted(std::int64_t(examples), unit).c_str());
   print_table({{"Latent", true}, {"Shape", true}, {"Mean"}, {"Deviation"}, {"Distance"}}, rows);
 }
 
-nlohmann::ordered_json json_of(const std::vector<NamedNormality>& all) {
+nlohmann::ordered_json json_of(const std::vector<LatentNumbers>& all) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const NamedNormality& one : all) {
+  for (const LatentNumbers& one : all) {
     rows.push_back({{"name", one.name},
-                    {"shape", one.shape},
+                    {"shape", map_text(one.shape)},
                     {"numbers", one.count},
                     {"mean", one.found.mean},
                     {"deviation", one.found.deviation},
-                    {"distance", one.found.distance}});
+                    {"distance", one.found.distance},
+                    {"histogram",
+                     {{"from", -kLatentEnd},
+                      {"width", kLatentBin},
+                      {"density", one.density},
+                      {"below", one.below},
+                      {"above", one.above}}}});
   }
   return rows;
 }
@@ -151,14 +125,14 @@ void draw_rows(Flow& flow, const SampleRows& wanted, const cxxopts::ParseResult&
 int look_at_latents(const cxxopts::ParseResult& options) {
   const std::string images = images_from(options, {"split", "data"});
   const std::string weights = weights_from(options);
-  const auto named = [&](const char* option, const std::string& otherwise) {
-    return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
-  };
-  SampleRows wanted{named("out", options.count("npy") > 0 ? "" : "latents.png"), named("npy", ""),
-                    options["rows"].as<int>(), options["columns"].as<int>(), options["zoom"].as<int>()};
-  const std::string json = named("json", "");
+  SampleRows wanted{output_from(options, "out", options.count("npy") > 0 ? "" : "latents.png"),
+                    output_from(options, "npy", ""), options["rows"].as<int>(), options["columns"].as<int>(),
+                    options["zoom"].as<int>()};
+  const std::string json = output_from(options, "json", "");
+  const std::string histograms = output_from(options, "histograms", "latent_histograms.png");
   require_outputs({{"--weights", weights}, {"--images", images}},
-                  {{"--out", wanted.picture}, {"--npy", wanted.npy}, {"--json", json}});
+                  {{"--out", wanted.picture}, {"--npy", wanted.npy}, {"--histograms", histograms}, {"--json", json}});
+  require_figure({"--histograms", histograms});
   require_kind({"--out", wanted.picture}, ".png");
   require_kind({"--npy", wanted.npy}, ".npy");
   require_kind({"--json", json}, ".json");
@@ -180,8 +154,10 @@ int look_at_latents(const cxxopts::ParseResult& options) {
   }
   const ExamplePiece examples =
       examples_from(options, images, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
-  const std::vector<NamedNormality> found = normality_of_data(flow, examples, options["seed"].as<std::uint64_t>());
+  const std::vector<LatentNumbers> found = latents_of_data(flow, examples, options["seed"].as<std::uint64_t>());
   print_normality(found, examples.index.size(), flow.takes_images() ? "image" : "row");
+  write_figure(histograms, latents_figure(found));
+  std::printf("\nhistograms as a picture: %s\n", shown(histograms).c_str());
   if (!json.empty()) write_file_atomically(json, json_of(found).dump(2) + "\n");
   say_passes(flow);
   return 0;
@@ -214,7 +190,9 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>())
       ("npy", "Array of the samples: uint8, rows x columns x height x width (x 3 in colour) (default: none)",
        cxxopts::value<std::string>())
-      ("json", "The table as numbers (default: none)", cxxopts::value<std::string>())
+      ("histograms", "Chart of the latents of data (PNG or SVG)",
+       cxxopts::value<std::string>()->default_value("latent_histograms.png"))
+      ("json", "The table and the histograms as numbers (default: none)", cxxopts::value<std::string>())
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on
   flowsmith::add_example_options(options);

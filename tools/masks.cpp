@@ -64,10 +64,7 @@ std::vector<std::uint8_t> tiles_of(const std::vector<MaskPicture>& all, int side
 }
 
 int show_masks(const cxxopts::ParseResult& options) {
-  const auto named = [&](const char* option, const std::string& otherwise) {
-    return options.count(option) > 0 ? output_named(options[option].as<std::string>()) : otherwise;
-  };
-  const std::string picture = named("out", "masks.png"), json = named("json", "");
+  const std::string picture = output_from(options, "out", "masks.png"), json = output_from(options, "json", "");
   require_outputs({}, {{"--out", picture}, {"--json", json}});
   require_kind({"--out", picture}, ".png");
   require_kind({"--json", json}, ".json");

@@ -59,6 +59,7 @@ TEST_CASE("the latents of data are held against a standard normal", "[cli]") {
   const Image picture = read_png(place.path("latents.png"));
   CHECK(picture.cols == 8 * 2 * 4 + 9 * 2);
   CHECK(picture.rows == 3 * 2 * 8 + 4 * 2);
+  CHECK(read_png(place.path("latent_histograms.png")).channels == 3);
   Flow flow = Flow::load(place.path("w.safetensors"));
   std::vector<std::uint32_t> index(12);
   std::iota(index.begin(), index.end(), 0u);
@@ -73,6 +74,9 @@ TEST_CASE("the latents of data are held against a standard normal", "[cli]") {
     CHECK(rows[k]["mean"] == Approx(found.mean));
     CHECK(rows[k]["deviation"] == Approx(found.deviation));
     CHECK(rows[k]["distance"] == Approx(found.distance));
+    double mass = rows[k]["histogram"]["below"].get<double>() + rows[k]["histogram"]["above"].get<double>();
+    for (const double density : rows[k]["histogram"]["density"]) mass += density * 0.2;
+    CHECK(mass == Approx(1).epsilon(1e-9));  // a sum of some hundred rounded shares
   }
 }
 
