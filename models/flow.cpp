@@ -232,6 +232,18 @@ std::vector<Flow::LedgerTerm> Flow::ledger(Batch batch, DequantizationNoise nois
   return terms;
 }
 
+std::vector<Flow::LayerOutput> Flow::layer_outputs(Batch batch, DequantizationNoise noise) {
+  std::vector<LayerOutput> outputs;
+  const std::vector<LayerInfo> infos = layers();
+  const auto visit = [&](int layer, Var z, Var) {
+    outputs.push_back({infos[layer].name, infos[layer].output, tape_->read<double>(tape_->value(z))});
+  };
+  tape_->start(false);
+  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
+  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, kNoParts);
+  return outputs;
+}
+
 std::vector<std::pair<std::string, MapShape>> Flow::latent_shapes() const {
   std::vector<std::pair<std::string, MapShape>> shapes;
   MapShape map = layer_shape(1);

@@ -188,6 +188,36 @@ class Flow {
   /// what a split lets go; the base. One pass, whatever inference_batch() is.
   std::vector<LedgerTerm> ledger(Batch batch, DequantizationNoise noise);
 
+  /// A batch behind a layer.
+  struct LayerOutput {
+    std::string name;
+    MapShape map;                ///< n = 1
+    std::vector<double> values;  ///< NHWC, of all examples
+  };
+  /// The examples behind the dequantization ("flows.0") and behind each layer, in f64. One pass.
+  std::vector<LayerOutput> layer_outputs(Batch batch, DequantizationNoise noise);
+  /// The same the other way: latents ("base"), and what each layer's inverse makes of them, from the last layer to the
+  /// first.
+  std::vector<LayerOutput> inverse_outputs(const Latents& latents, int n);
+
+  /// How a layer computes, on some examples (models/layer_health.cpp).
+  struct LayerHealth {
+    std::string name, description;
+    double round_trip = 0;  ///< largest |x' - x| where the layer is inverted at its own output, in f64
+    /// Of the elements that a coupling transforms: the smallest and the largest log dz/dx.
+    std::optional<std::pair<double, double>> log_scale = {};
+    /// The mean of its log-determinant as a share of the largest that its bound allows.
+    std::optional<double> share_of_bound = {};
+    std::optional<double> condition_number = {};  ///< of the matrix of a linear layer
+    /// Largest difference, over the examples, between the log-determinants with x in f32 and in f64: nats.
+    double precision_gap = 0;
+    /// Of its network: share of the hidden channels to which no example gives a gradient. Nothing without a network.
+    std::optional<double> dead_channels = {};
+  };
+  /// Of each layer behind the dequantization. The gradients of the parameters are overwritten. Throws NotFinite where
+  /// a layer makes something that is not finite.
+  std::vector<LayerHealth> layer_health(Batch batch, DequantizationNoise noise);
+
   // --- what it is made of ---
 
   const FlowConfig& config() const { return config_; }
@@ -218,6 +248,11 @@ class Flow {
   std::vector<NamedMask> masks() const;
 
  private:
+  /// Runs one layer forward on n examples of its own, given as `path`; what it makes, in f64, and its log-determinants.
+  Transformed run_layer(const PlacedLayer& layer, MapShape input, std::span<const double> x, DType path);
+  /// A layer's part of layer_health().
+  double round_trip_error(const PlacedLayer& layer, MapShape input, std::span<const double> x);
+  void find_dead_channels(std::vector<LayerHealth>& layers, Batch batch, DequantizationNoise noise);
   /// A batch in memory of the tape.
   BatchTensors uploaded(Tape& tape, Batch batch, DequantizationNoise noise, DType path) const;
   /// Calls visit(layer number, z, logdet) after each layer, and part(pass, name, what) after each part of a

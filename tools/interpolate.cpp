@@ -61,37 +61,6 @@ struct Plan {
   bool final_only;  ///< only the final latents are those of the pair; the others are drawn
 };
 
-std::span<double> of_example(Latent& latent, std::size_t i) {
-  const std::size_t size = std::size_t(latent.h) * latent.w * latent.c;
-  return std::span(latent.values).subspan(i * size, size);
-}
-
-/// Latents of pairs x steps images. `ends` are those of the pairs, two by two.
-Latents latents_between(Flow& flow, Latents ends, const Plan& plan, std::uint64_t seed) {
-  const int n = int(plan.pairs.size()) * plan.steps;
-  Latents all = flow.draw_latents({.count = n, .seed = seed});
-  for (std::size_t k = plan.final_only ? all.size() - 1 : 0; k < all.size(); ++k) {
-    for (int i = 0; i < n; ++i) {
-      const std::size_t pair = std::size_t(i / plan.steps);
-      const double t = double(i % plan.steps) / (plan.steps - 1);
-      interpolate(of_example(all[k], i), of_example(ends[k], 2 * pair), of_example(ends[k], 2 * pair + 1), t,
-                  plan.path);
-    }
-  }
-  return all;
-}
-
-/// The latents of examples begin ... begin + n - 1.
-Latents slice(const Latents& latents, std::size_t begin, std::size_t n) {
-  Latents some;
-  for (const Latent& z : latents) {
-    const std::size_t size = std::size_t(z.h) * z.w * z.c;
-    const auto first = z.values.begin() + std::ptrdiff_t(begin * size);
-    some.push_back({z.name, z.h, z.w, z.c, {first, first + std::ptrdiff_t(n * size)}});
-  }
-  return some;
-}
-
 /// Calls work(begin, n) for pieces of `count` images, with progress.
 template <class Work>
 void in_pieces(const char* what, int count, Work&& work) {
@@ -104,14 +73,16 @@ void in_pieces(const char* what, int count, Work&& work) {
   }
 }
 
-double norm(std::span<const double> values) {
+double norm(const Latent& latent, std::size_t example) {
+  const std::size_t size = std::size_t(latent.h) * latent.w * latent.c;
+  const std::span<const double> values = std::span(latent.values).subspan(example * size, size);
   double sum = 0;
   for (const double value : values) sum += value * value;
   return std::sqrt(sum);
 }
 
 /// For each pair its steps: where they are, the norm of each latent and the bits/dim of the image.
-nlohmann::ordered_json numbers_of(const Plan& plan, const ExamplePiece& ends, Latents& latents,
+nlohmann::ordered_json numbers_of(const Plan& plan, const ExamplePiece& ends, const Latents& latents,
                                   const std::vector<double>& bits) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (std::size_t p = 0; p < plan.pairs.size(); ++p) {
@@ -119,7 +90,7 @@ nlohmann::ordered_json numbers_of(const Plan& plan, const ExamplePiece& ends, La
     for (int step = 0; step < plan.steps; ++step) {
       const std::size_t i = p * plan.steps + step;
       nlohmann::ordered_json point{{"t", double(step) / (plan.steps - 1)}, {"bits_per_dim", bits[i]}};
-      for (Latent& latent : latents) point["norms"][latent.name] = norm(of_example(latent, i));
+      for (const Latent& latent : latents) point["norms"][latent.name] = norm(latent, i);
       row["steps"].push_back(point);
     }
     rows.push_back(row);
@@ -192,8 +163,9 @@ int interpolate_images(const cxxopts::ParseResult& options) {
   if (!picture.empty()) measure_grid(shape.n, shape.h, shape.w, grid);
 
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
-  Latents between =
-      latents_between(flow, flow.encode(ends.batch(), {NoiseStream{seed, NoisePurpose::kScoring, 0}}), plan, seed);
+  const Latents between =
+      latents_between(flow, flow.encode(ends.batch(), {NoiseStream{seed, NoisePurpose::kScoring, 0}}),
+                      int(plan.pairs.size()), {plan.steps, plan.path, plan.final_only, seed});
   std::vector<std::uint8_t> pixels;
   in_pieces("decoding", shape.n, [&](int begin, int n) {
     const std::vector<std::uint8_t> some = flow.decode(slice(between, std::size_t(begin), std::size_t(n)), n);

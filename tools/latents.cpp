@@ -51,16 +51,6 @@ std::vector<double> parse_temperatures(const std::string& text, std::size_t late
               std::to_string(all.size()) + ": give one number for each, or one for all");
 }
 
-/// Lets the latent `kept` of each row be that of its first image.
-void share_in_rows(Latents& latents, std::size_t kept, int columns) {
-  std::vector<double>& values = latents[kept].values;
-  const std::size_t size = std::size_t(latents[kept].h) * latents[kept].w * latents[kept].c;
-  for (std::size_t i = 0; i * size < values.size(); ++i) {
-    const std::size_t first = i / columns * columns;
-    std::copy_n(values.begin() + std::ptrdiff_t(first * size), size, values.begin() + std::ptrdiff_t(i * size));
-  }
-}
-
 void print_normality(const std::vector<LatentNumbers>& all, std::size_t examples, const char* unit) {
   std::vector<std::vector<std::string>> rows;
   for (const LatentNumbers& one : all) {

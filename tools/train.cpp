@@ -13,6 +13,7 @@
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/model_option.h"
+#include "tools/pictures/report.h"
 #include "tools/progress.h"
 #include "tools/table.h"
 
@@ -286,6 +287,19 @@ void print_score(const char* name, const Score& score, bool images) {
               of.c_str(), images ? "images, one sample" : "rows");
 }
 
+/// Writes the page about a run that has ended, and says where it is. The run is whole without it: what keeps it from
+/// being written is said, and no more.
+void write_report(const RunFolder& folder, Device device) {
+  constexpr int kExamples = 64;  // of the test set: seconds on two cores
+  if (device.kind == DeviceKind::kEmulated || device.kind == DeviceKind::kReference) device = Device::kCpu;  // quicker
+  try {
+    write_file_atomically(folder.report(), report_of(folder, device, {.examples = kExamples}));
+    std::printf("report      %s\n", folder.report().c_str());
+  } catch (const Error& error) {
+    std::printf("no report   %s\n", one_line(error.what()).c_str());
+  }
+}
+
 int train(const cxxopts::ParseResult& options) {
   const Device device = device_from(options);
   const bool resume = options["resume"].as<bool>();
@@ -334,6 +348,7 @@ int train(const cxxopts::ParseResult& options) {
     std::printf("score them  %s --weights %s\n", tool_command("eval").c_str(), quoted(folder.best()).c_str());
   }
   if (!summary.samples.empty()) std::printf("samples     %s\n", summary.samples.c_str());
+  if (!summary.interrupted && !options["no-report"].as<bool>()) write_report(folder, device);
   std::printf("resume with %s --resume --out %s\n", tool_command("train").c_str(), quoted(folder.path()).c_str());
   return stop_signal == 0 ? 0 : 128 + stop_signal;
 }
@@ -382,6 +397,8 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value(""))
       ("json", "Also write what happens to this file, one JSON object per line; - is stdout (default: none)",
        cxxopts::value<std::string>())
+      ("no-report", "Leave out the page about the run, report.html, which takes some seconds at the end (default: off)",
+       cxxopts::value<bool>()->default_value("false"))
       ("resume", "Go on with the run in --out (default: the newest in runs, or of runs/MODEL with --model); more --epochs make "
        "it longer, --data says where its data are now",
        cxxopts::value<bool>()->default_value("false"));

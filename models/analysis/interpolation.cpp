@@ -39,4 +39,37 @@ void interpolate(std::span<double> out, std::span<const double> a, std::span<con
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = of_a * a[i] + of_b * b[i];
 }
 
+namespace {
+
+std::span<double> of_example(Latent& latent, std::size_t i) {
+  const std::size_t size = std::size_t(latent.h) * latent.w * latent.c;
+  return std::span(latent.values).subspan(i * size, size);
+}
+
+}  // namespace
+
+Latents latents_between(Flow& flow, Latents ends, int pairs, const PairOptions& options) {
+  const int n = pairs * options.steps;
+  Latents all = flow.draw_latents({.count = n, .seed = options.seed});
+  for (std::size_t k = options.final_only ? all.size() - 1 : 0; k < all.size(); ++k) {
+    for (int i = 0; i < n; ++i) {
+      const std::size_t pair = std::size_t(i / options.steps);
+      const double t = double(i % options.steps) / (options.steps - 1);
+      interpolate(of_example(all[k], std::size_t(i)), of_example(ends[k], 2 * pair), of_example(ends[k], 2 * pair + 1),
+                  t, options.path);
+    }
+  }
+  return all;
+}
+
+Latents slice(const Latents& latents, std::size_t begin, std::size_t n) {
+  Latents some;
+  for (const Latent& z : latents) {
+    const std::size_t size = std::size_t(z.h) * z.w * z.c;
+    const auto first = z.values.begin() + std::ptrdiff_t(begin * size);
+    some.push_back({z.name, z.h, z.w, z.c, {first, first + std::ptrdiff_t(n * size)}});
+  }
+  return some;
+}
+
 }  // namespace flowsmith

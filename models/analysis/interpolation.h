@@ -4,6 +4,8 @@
 #include <span>
 #include <string>
 
+#include "models/flow.h"
+
 namespace flowsmith {
 
 enum class InterpolationPath {
@@ -22,5 +24,18 @@ InterpolationPath parse_interpolation_path(const std::string& text);
 /// independent points the norm is sqrt(D / 2): a place where hardly anything lies. Halfway on the arc it is sqrt(D).
 void interpolate(std::span<double> out, std::span<const double> a, std::span<const double> b, double t,
                  InterpolationPath path);
+
+struct PairOptions {
+  int steps = 8;  ///< images from end to end, both included: 2 or more
+  InterpolationPath path = InterpolationPath::kLinear;
+  bool final_only = false;  ///< only the final latents are those between the pair; the others are drawn for each image
+  std::uint64_t seed = 0;   ///< of what is drawn
+};
+
+/// The latents of pairs x steps images. `ends` are those of the pairs, two by two.
+Latents latents_between(Flow& flow, Latents ends, int pairs, const PairOptions& options);
+
+/// The latents of examples begin ... begin + n - 1.
+Latents slice(const Latents& latents, std::size_t begin, std::size_t n);
 
 }  // namespace flowsmith

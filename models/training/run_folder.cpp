@@ -137,6 +137,7 @@ RunConfig RunFolder::read_config() const {
     if (json.contains("channels")) run.channels = integer(json, "channels");
     run.checksum = json.value("checksum", "");
     run.command = json.value("command", "");
+    run.version = json.value("version", "");
     if (json.contains("noise")) run.noise = json.at("noise").get<double>();
     t.epochs = integer(json, "epochs");
     t.batch_size = integer(json, "batch_size");

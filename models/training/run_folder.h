@@ -5,6 +5,7 @@
 //   last.safetensors   weights, Adam moments and counters: everything a resume needs
 //   best.safetensors   weights at the best validation bits/dim
 //   results.json       the closing scores
+//   report.html        all of it on one page, with pictures
 //   training_examples.png  the first of what is learned from
 //   samples/*.png      grids of samples, one per snapshot
 //   events.out.*       the metrics and samples for TensorBoard
@@ -28,6 +29,7 @@ struct RunConfig {
   std::optional<double> noise = std::nullopt;  ///< of a toy density; none: its own
   std::string checksum = {};                   ///< of the data; runs of earlier versions have none
   std::string command = {};                    ///< that began the run, as people read it
+  std::string version = {};                    ///< of the program that wrote the file; filled by read_config()
 };
 
 struct Metrics {
@@ -49,6 +51,7 @@ class RunFolder {
   std::string metrics() const { return path_ + "/metrics.csv"; }
   std::string training_examples() const { return path_ + "/training_examples.png"; }
   std::string results() const { return path_ + "/results.json"; }
+  std::string report() const { return path_ + "/report.html"; }
   std::string sample_grid(std::int64_t step) const;
 
   /// Whether a run was started here.

@@ -463,7 +463,7 @@ class Run {
     weights.metadata[name_of("test")] = number_text(test.mean);
     write_safetensors(folder_.best(), weights);
 
-    nlohmann::ordered_json results{{"step", trainer_.steps_done()}, {"epoch", epoch}, {"weights", "best.safetensors"}};
+    nlohmann::ordered_json results{{"step", trainer_.steps_done()}, {"epoch", epoch}, {"weights", "best.safetensors"}, {"device", describe_device(device_)}};
     const auto add = [&](const std::string& set, const Score& score) {
       results[name_of(set)] = {{"mean", score.mean},
                                {"standard_error", score.standard_error},

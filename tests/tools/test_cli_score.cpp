@@ -1,10 +1,12 @@
 // Scores of examples that people bring, one by one and together.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 
 #include "data/npy.h"
 #include "data/png.h"
+#include "models/analysis/outliers.h"
 #include "models/training/evaluation.h"
 #include "tests/tools/cli_testing.h"
 
@@ -171,6 +173,51 @@ TEST_CASE("score refuses what the flow does not take", "[cli]") {
              Contains("--images or --split"));
   CHECK_THAT(place.refusal_of("score", kWeights + Arguments{"--images", "x.npy", "--csv", "x.npy"}),
              Contains("same file"));
+}
+
+TEST_CASE("score --details adds columns that other tools agree with", "[cli]") {
+  const ScorePlace place;
+  place.write_weights("w.safetensors", "multiscale");
+  const Arguments one = kWeights + Arguments{"--importance-samples", "1", "--data", "tiny"};
+  const std::vector<std::string> rows = lines_of(place.output_of("score", one + Arguments{"--details"}));
+  REQUIRE(rows.size() == 71);
+  CHECK(rows[0] == "index,label,log_prob,bits_per_dim,log_p_z.0,log_p_z.final,typicality,complexity,less_complexity");
+  Flow flow = Flow::load(place.path("w.safetensors"));
+  std::vector<std::uint32_t> index(70);
+  std::iota(index.begin(), index.end(), 0u);
+  const auto ledger = flow.ledger({place.dataset.test.images.data(), index.data(), 64},
+                                  {NoiseStream{42, NoisePurpose::kScoring, 0}});
+  std::vector<double> typicality;
+  for (std::size_t i = 0; i < 64; ++i) {
+    std::istringstream fields(rows[i + 1]);
+    std::vector<double> numbers;
+    for (std::string field; std::getline(fields, field, ',');) numbers.push_back(std::stod(field));
+    REQUIRE(numbers.size() == 9);
+    CHECK(numbers[5] == Approx(ledger.back().nats[i]).epsilon(1e-12));  // the base
+    CHECK(numbers[7] == Approx(complexity(std::span(place.dataset.test.images).subspan(i * 32, 32))));
+    CHECK(numbers[8] == Approx(numbers[3] - numbers[7]));
+    CHECK(numbers[6] >= 0);
+  }
+}
+
+TEST_CASE("score --against parts two kinds of data", "[cli]") {
+  const ScorePlace place;
+  const std::vector<std::uint8_t> black(20 * 32, 0);
+  const std::vector<std::int64_t> shape{20, 8, 4};
+  write_npy<std::uint8_t>(place.path("black.npy"), shape, black);
+  const Arguments two = kWeights + Arguments{"--importance-samples", "1", "--data", "tiny", "--csv", "s.csv"};
+  const std::string text = place.output_of("score", two + Arguments{"--against", "black.npy", "--out", "o.svg"});
+  CHECK_THAT(text, Contains("tiny are data, black.npy are others") && Contains("90 images scored: s.csv") &&
+                       Contains("complexity       0.0000"));  // nothing is simpler than black
+  const std::vector<std::string> rows = lines_of(place.bytes("s.csv"));
+  REQUIRE(rows.size() == 91);
+  CHECK(rows[0].starts_with("set,index,label,log_prob,bits_per_dim,"));
+  CHECK(rows[1].starts_with("tiny,0,"));
+  CHECK(rows[90].starts_with("black.npy,19,,"));
+  CHECK_THAT(place.bytes("o.svg"), Contains("complexity, AUROC 0.000"));
+  CHECK_THAT(place.refusal_of("score", two + Arguments{"--against", "nowhere"}), Contains("nowhere"));
+  CHECK_THAT(place.refusal_of("score", two + Arguments{"--against", "moons"}), Contains("numbers"));
+  CHECK_THAT(place.refusal_of("score", two + Arguments{"--out", "x.png"}), Contains("--against"));
 }
 
 }  // namespace

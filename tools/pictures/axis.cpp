@@ -80,7 +80,7 @@ std::string tick_text(double value, double step) {
   }
   // As many digits as the step needs.
   int decimals = 0;
-  for (double power = 1; decimals < 6; ++decimals, power *= 10) {
+  for (double power = 1; step > 0 && decimals < 6; ++decimals, power *= 10) {
     if (std::abs(std::round(step * power) - step * power) < 0.01 * step * power) break;
   }
   std::snprintf(text, sizeof text, "%.*f", decimals, value);

@@ -33,6 +33,15 @@ double standard_normal_density(double x) { return std::exp(-x * x / 2) / std::sq
 
 }  // namespace
 
+void share_in_rows(Latents& latents, std::size_t kept, int columns) {
+  std::vector<double>& values = latents[kept].values;
+  const std::size_t size = std::size_t(latents[kept].h) * latents[kept].w * latents[kept].c;
+  for (std::size_t i = 0; i * size < values.size(); ++i) {
+    const std::size_t first = i / columns * columns;
+    std::copy_n(values.begin() + std::ptrdiff_t(first * size), size, values.begin() + std::ptrdiff_t(i * size));
+  }
+}
+
 std::vector<LatentNumbers> latents_of_data(Flow& flow, const ExamplePiece& examples, std::uint64_t seed) {
   constexpr std::size_t kPiece = 64;
   std::vector<std::vector<double>> values;

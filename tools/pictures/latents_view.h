@@ -23,6 +23,9 @@ struct LatentNumbers {
   double below, above;
 };
 
+/// Lets the latent `kept` of each row of `columns` samples be that of its first.
+void share_in_rows(Latents& latents, std::size_t kept, int columns);
+
 inline constexpr double kLatentEnd = 4, kLatentBin = 0.2;
 
 /// Encodes the examples with one draw of noise, in passes, and looks at each latent. Shows progress.

@@ -1,0 +1,78 @@
+// flow-scale-curve: how a coupling's log-scale is bounded, f tanh(s / f) for several f.
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tools/files.h"
+#include "tools/pictures/figure.h"
+#include "tools/tool.h"
+
+namespace flowsmith {
+namespace {
+
+constexpr double kReach = 6;  // of s, each way
+constexpr int kPoints = 241;
+
+std::vector<double> parse_factors(const std::string& text) {
+  constexpr std::size_t kMost = 12;
+  std::vector<double> factors;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    double value = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
+    if (error != std::errc() || stop != text.data() + end || !(value > 0) || !std::isfinite(value)) {
+      throw Error("cannot read --factors " + in_quotes(text, 60) + ": write numbers above 0 as 0.5,1,2");
+    }
+    factors.push_back(value);
+    begin = end + 1;
+  }
+  if (factors.size() > kMost) throw Error("--factors: at most " + std::to_string(kMost) + " curves can be told apart");
+  return factors;
+}
+
+int draw_scale_curves(const cxxopts::ParseResult& options) {
+  const std::vector<double> factors = parse_factors(options["factors"].as<std::string>());
+  const std::string picture = output_from(options, "out", "scale_curve.png"), json = output_from(options, "json", "");
+  require_outputs({}, {{"--out", picture}, {"--json", json}});
+  require_figure({"--out", picture});
+  require_kind({"--json", json}, ".json");
+  Chart chart{.x = {.label = "s, what the network says"}, .y = {.label = "log-scale f tanh(s / f)"}};
+  nlohmann::ordered_json numbers = nlohmann::ordered_json::array();
+  for (const double f : factors) {
+    char name[40];
+    std::snprintf(name, sizeof name, "f = %g", f);
+    Series curve{.name = name, .x = {}, .y = {}, .stroke = series_stroke(chart.series.size(), 2)};
+    for (int i = 0; i < kPoints; ++i) {
+      const double s = -kReach + 2 * kReach * i / (kPoints - 1);
+      curve.x.push_back(s);
+      curve.y.push_back(f * std::tanh(s / f));
+    }
+    numbers.push_back({{"f", f}, {"s", curve.x}, {"log_scale", curve.y}});
+    chart.series.push_back(std::move(curve));
+  }
+  write_figure(picture, {.title = "How far a coupling may stretch",
+                         .description = "Curves of f tanh(s / f), which begin as s and level off at f",
+                         .panels = {chart},
+                         .panel_width = 560,
+                         .panel_height = 400});
+  std::printf("%s as a picture: %s\n", counted(std::int64_t(factors.size()), "curve").c_str(), shown(picture).c_str());
+  if (!json.empty()) write_file_atomically(json, numbers.dump() + "\n");
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowsmith
+
+int main(int argc, char** argv) {
+  cxxopts::Options options(
+      "flow scale-curve",
+      "How a coupling's log-scale is bounded: f tanh(s / f), s being what its network says and f a factor that is "
+      "learned for each channel. Near 0 the log-scale is s, and it never leaves -f to f.\n");
+  // clang-format off
+  options.add_options()
+      ("factors", "Values of f, a curve for each", cxxopts::value<std::string>()->default_value("0.5,1,2,4"))
+      ("out", "Chart (PNG or SVG); - is stdout, here and below", cxxopts::value<std::string>()->default_value("scale_curve.png"))
+      ("json", "The points of the curves (default: none)", cxxopts::value<std::string>());
+  // clang-format on
+  return flowsmith::run_tool("flow scale-curve", options, argc, argv, flowsmith::draw_scale_curves);
+}
