@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # run_docs.sh: runs every ./flow command of README.md and docs/, one after the other in an empty folder, so that none of
-# them becomes untrue. Training stops after its first step and benchmarks take one round of one image; what a command
-# takes from the reader (images, arrays, a configuration of their own) is made here. Commands of Python are left out:
-# they need PyTorch.
+# them becomes untrue. Training stops after its first step, benchmarks take one round of one image, and pictures of data
+# 16 examples; what a command takes from the reader (images, arrays, a configuration of their own) is made here. Commands
+# of Python are left out: they need PyTorch.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +14,9 @@ ln -s "$root/flow" flow
 # The command as it is run here.
 shortened() {
   case $1 in
-    "./flow train"*) sed -E 's/ --max-minutes [0-9]+//; s/^(\.\/flow train)/\1 --max-steps 1/' <<<"$1" ;;
+    "./flow train"*) sed -E 's/ --max-minutes [0-9]+//; s/^(\.\/flow train)/\1 --max-steps 1 --no-report/' <<<"$1" ;;
+    "./flow latents"* | "./flow ledger"* | "./flow dequant"* | "./flow health"* | "./flow plane"*) echo "$1 --limit 16" ;;
+    "./flow report"*) echo "$1 --examples 16" ;;
     "./flow bench"*) sed -E 's/ --(batch|repeats) [0-9]+//g; s/$/ --batch 1 --repeats 1/' <<<"$1" ;;
     "./flow test") echo "./flow test --list" ;;
     *) echo "$1" ;;

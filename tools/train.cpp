@@ -312,9 +312,9 @@ int train(const cxxopts::ParseResult& options) {
   const RunFolder& folder = claim->folder();
   if (resume) config = config_to_resume(options, folder);
   const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
-                         options["snapshot-seconds"].as<Real>().value};
-  if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || !(limits.snapshot_seconds >= 0)) {
-    throw Error("--max-minutes, --max-steps and --snapshot-seconds must be 0 or more");
+                         options["frames"].as<std::int64_t>(), options["snapshot-seconds"].as<Real>().value};
+  if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || limits.frame_steps < 0 || !(limits.snapshot_seconds >= 0)) {
+    throw Error("--max-minutes, --max-steps, --frames and --snapshot-seconds must be 0 or more");
   }
 
   const std::string json = options.count("json") > 0 ? output_named(options["json"].as<std::string>()) : "";
@@ -381,6 +381,8 @@ int main(int argc, char** argv) {
        cxxopts::value<std::int64_t>()->default_value("0"))
       ("snapshot-seconds", "Write a checkpoint and a picture of samples at least this often",
        cxxopts::value<Real>()->default_value("120"))
+      ("frames", "Keep a picture of samples every so many steps, for flow movie; 0: none",
+       cxxopts::value<std::int64_t>()->default_value("0"))
       ("batch-size", "Examples per step (default: the model's; 128 of the tutorial's)", cxxopts::value<int>())
       ("lr", "Adam's learning rate in the first epoch (default: the model's; 1e-3 of the tutorial's)",
        cxxopts::value<Real>())

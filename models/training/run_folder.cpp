@@ -58,11 +58,19 @@ bool keeps_row(const std::vector<std::string>& row, std::int64_t step, int posit
 
 }  // namespace
 
-std::string RunFolder::sample_grid(std::int64_t step) const {
+namespace {
+
+/// "step_0000123.png": in the order of names pictures are in that of steps.
+std::string picture_name(std::int64_t step) {
   char name[64];
-  std::snprintf(name, sizeof name, "/samples/step_%07lld.png", static_cast<long long>(step));
-  return path_ + name;
+  std::snprintf(name, sizeof name, "/step_%07lld.png", static_cast<long long>(step));
+  return name;
 }
+
+}  // namespace
+
+std::string RunFolder::sample_grid(std::int64_t step) const { return path_ + "/samples" + picture_name(step); }
+std::string RunFolder::frame(std::int64_t step) const { return frames() + picture_name(step); }
 
 bool RunFolder::holds_run() const {
   std::error_code ignored;  // a path that cannot be looked up holds no run; making its folder tells why
@@ -78,10 +86,13 @@ void RunFolder::create(const RunConfig& run, const SafetensorsFile& checkpoint) 
   write_config(run);
 }
 
+void RunFolder::make_frames() const { make_folder(frames()); }
+
 void RunFolder::withdraw() const {
   std::error_code ignored;
-  for (const std::string& file : {config(), last(), metrics(), training_examples(), sample_grid(0)}) {
-    std::filesystem::remove(file, ignored);
+  for (const std::string& file :
+       {config(), last(), metrics(), training_examples(), sample_grid(0), frame(0), frames()}) {
+    std::filesystem::remove(file, ignored);  // a folder only if it is empty
   }
 }
 

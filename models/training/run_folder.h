@@ -8,6 +8,7 @@
 //   report.html        all of it on one page, with pictures
 //   training_examples.png  the first of what is learned from
 //   samples/*.png      grids of samples, one per snapshot
+//   frames/*.png       the same for a film, if one is wanted
 //   events.out.*       the metrics and samples for TensorBoard
 //
 // Every file but the two logs is written beside its target, synced and renamed.
@@ -51,6 +52,8 @@ class RunFolder {
   std::string metrics() const { return path_ + "/metrics.csv"; }
   std::string training_examples() const { return path_ + "/training_examples.png"; }
   std::string results() const { return path_ + "/results.json"; }
+  std::string frames() const { return path_ + "/frames"; }
+  std::string frame(std::int64_t step) const;
   std::string report() const { return path_ + "/report.html"; }
   std::string sample_grid(std::int64_t step) const;
 
@@ -62,6 +65,8 @@ class RunFolder {
   void create(const RunConfig& config, const SafetensorsFile& checkpoint) const;
   /// Writes config.json anew, for a run that goes on with more epochs or with data in another place.
   void write_config(const RunConfig& config) const;
+  /// Makes frames().
+  void make_frames() const;
   /// Removes what create() wrote, and the first pictures.
   void withdraw() const;
   /// Throws Error that names the file if it is missing or not a config.json of ours.

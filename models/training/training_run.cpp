@@ -8,12 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "data/event_file.h"
-#include "data/png.h"
-#include "data/scatter.h"
 #include "data/toys.h"
 #include "engine/text.h"
 #include "kernels/error.h"
 #include "models/files/weights.h"
+#include "models/training/pictures.h"
 
 namespace flowsmith {
 namespace {
@@ -22,12 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr int kPointCount = 5000;
-constexpr int kStepsBeforeEstimate = 3;  // the first lays out memory
-// A picture has 64 images of up to 64 x 64 values and fewer, but 4, of larger ones; no pass scores or draws more at
-// once.
-constexpr int kMostSamples = 64, kLeastSamples = 4;
-constexpr std::size_t kValuesAtOnce = std::size_t(kMostSamples) * 64 * 64;
+constexpr int kStepsBeforeEstimate = 3;         // the first lays out memory
 constexpr std::size_t kClosingExamples = 1000;  // that a run which ends at a limit is scored on, of each set
 constexpr const char* kOldValidationKey = "validation_bits_per_dim";  // of earlier versions, whatever the unit
 
@@ -50,11 +44,6 @@ DatasetOptions dataset_options(const RunConfig& config) {
   options.channels = config.channels;  // the flow's channels follow the dataset's
   options.noise = config.noise;
   return options;
-}
-
-/// So many examples at a time, or as many as have kValuesAtOnce values together, but `least`.
-int at_most(int count, const Flow& flow, int least) {
-  return int(std::clamp<std::size_t>(kValuesAtOnce / flow.dims(), least, std::max(count, least)));
 }
 
 /// One run while it runs. The members are in the order in which they are needed.
@@ -121,6 +110,7 @@ class Run {
     if (!dataset_.note.empty()) observer_.message(dataset_.note);
     draw_training_examples();
     draw_samples(trainer_.flow(), folder_.sample_grid(trainer_.steps_done()));
+    if (frame_is_due(trainer_.steps_done())) draw_frame();
     last_snapshot_ = Clock::now();
     bool validated = false;
     while (trainer_.epoch() < config_.training.epochs) {
@@ -135,6 +125,7 @@ class Run {
       }
       train_one_step();
       validated = false;
+      if (!trainer_.is_ahead() && frame_is_due(trainer_.steps_done())) draw_frame();
       if (!trainer_.is_ahead() && snapshot_is_due()) take_snapshot();
     }
     return finish(validated);
@@ -146,7 +137,8 @@ class Run {
 
   /// Nothing but training is to happen between the next two steps, as far as can be said now.
   bool may_go_ahead() const {
-    return !stop_ && !snapshot_is_due() && !limit_reached() && trainer_.steps_done() + 2 <= last_step();
+    return !stop_ && !snapshot_is_due() && !frame_is_due(trainer_.steps_done() + 1) && !limit_reached() &&
+           trainer_.steps_done() + 2 <= last_step();
   }
 
   std::int64_t last_step() const {
@@ -350,69 +342,54 @@ class Run {
     write_safetensors(folder_.last(), with_origin(trainer_.checkpoint()));
   }
 
-  /// The first of what is learned from, so that a wrong file is seen.
   void draw_training_examples() {
-    const Flow& flow = trainer_.flow();
-    ExampleSet set = select_examples(dataset_, Subset::kTrain, config_.training.seed);
-    const std::string path = folder_.training_examples();
-    if (std::filesystem::exists(path)) return;
-    if (flow.takes_images()) {
-      const int count = std::min<int>(at_most(kMostSamples, flow, kLeastSamples), int(set.index.size()));
-      const MapShape shape = flow.data_shape(count);
-      const std::vector<std::uint8_t> images = gather(set, flow.dims(), 0, std::size_t(count));
-      write_png_grid(path, images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
-    } else if (flow.dims() == 2) {
-      write_scatter(path, gather_values(set, 2, 0, std::min<std::size_t>(kPointCount, set.index.size())));
+    if (std::filesystem::exists(folder_.training_examples())) return;
+    if (const auto picture = picture_of_examples(trainer_.flow(), dataset_, config_.training.seed)) {
+      write_file_atomically(folder_.training_examples(), encode_png(*picture));
     }
   }
 
-  /// Samples as people look at them: a grid of images, or points in the plane. Who asks the run to stop does not wait
-  /// for them.
-  void draw_samples(Flow& flow, const std::string& path) {
-    if (!flow.takes_images() && flow.dims() != 2) return;  // nobody has a picture of such numbers
-    Image picture;
+  /// Samples of the flow; nothing if it has no picture of them, if somebody asks the run to stop, who does not wait for
+  /// them, or if they are not finite, which is said.
+  std::optional<Image> samples_of(Flow& flow, std::optional<PlotSquare> square = std::nullopt) {
+    const Clock::time_point begin = Clock::now();
+    const auto progress = [&](int done, int count) {
+      say_progress("samples", begin, done, count);
+      return !stop_;
+    };
     try {
-      if (flow.takes_images()) {
-        const MapShape shape = flow.data_shape(at_most(kMostSamples, flow, kLeastSamples));
-        const std::vector<std::uint8_t> images =
-            draw<std::uint8_t>(flow, shape.n, [&](const SampleOptions& some) { return flow.sample(some); });
-        if (stop_) return;
-        picture = make_grid(images.data(), shape.n, shape.h, shape.w, {.zoom = 2, .channels = shape.c});
-      } else {
-        const std::vector<double> points =
-            draw<double>(flow, kPointCount, [&](const SampleOptions& some) { return flow.sample_numbers(some); });
-        if (stop_) return;
-        picture = draw_scatter(points);
-      }
+      return picture_of_samples(flow, {config_.training.seed, batch(), square, progress});
     } catch (const NotFinite& error) {
       // Its scores may be fine, and more training may help.
-      return observer_.message("no picture of samples after step " + std::to_string(trainer_.steps_done()) + ": " +
-                               error.what());
+      observer_.message("no picture of samples after step " + std::to_string(trainer_.steps_done()) + ": " +
+                        error.what());
+      return std::nullopt;
     }
-    const std::vector<std::byte> png = encode_png(picture);
+  }
+
+  void draw_samples(Flow& flow, const std::string& path) {
+    const std::optional<Image> picture = samples_of(flow);
+    if (!picture || stop_) return;
+    const std::vector<std::byte> png = encode_png(*picture);
     write_file_atomically(path, png);
     if (events_) {
-      events_->add_image("samples", trainer_.steps_done(), picture.rows, picture.cols, png, picture.channels);
+      events_->add_image("samples", trainer_.steps_done(), picture->rows, picture->cols, png, picture->channels);
       events_->flush();
     }
     samples_ = path;
   }
 
-  /// `count` samples, batch by batch, until somebody asks the run to stop.
-  template <class T, class Sample>
-  std::vector<T> draw(Flow& flow, int count, Sample&& sample) {
-    const Clock::time_point begin = Clock::now();
-    flow.set_inference_batch(batch());
-    std::vector<T> all;
-    for (int done = 0; done < count && !stop_;) {
-      const int n = std::min(batch(), count - done);
-      const std::vector<T> some =
-          sample(SampleOptions{.count = n, .seed = config_.training.seed, .first = std::uint32_t(done)});
-      all.insert(all.end(), some.begin(), some.end());
-      done += n;
-      say_progress("samples", begin, done, count);
-    }
-    return all;
+  bool frame_is_due(std::int64_t step) const { return limits_.frame_steps > 0 && step % limits_.frame_steps == 0; }
+
+  /// A picture for the film of the run. Points in the plane are shown in the square of the data, which stays.
+  void draw_frame() {
+    Flow& flow = trainer_.flow();
+    const bool plane = !flow.takes_images() && flow.dims() == 2;
+    const auto picture =
+        samples_of(flow, plane ? std::optional(square_of_examples(dataset_, config_.training.seed)) : std::nullopt);
+    if (!picture) return;
+    folder_.make_frames();
+    write_file_atomically(folder_.frame(trainer_.steps_done()), encode_png(*picture));
   }
 
   RunSummary finish_interrupted() {
@@ -463,7 +440,10 @@ class Run {
     weights.metadata[name_of("test")] = number_text(test.mean);
     write_safetensors(folder_.best(), weights);
 
-    nlohmann::ordered_json results{{"step", trainer_.steps_done()}, {"epoch", epoch}, {"weights", "best.safetensors"}, {"device", describe_device(device_)}};
+    nlohmann::ordered_json results{{"step", trainer_.steps_done()},
+                                   {"epoch", epoch},
+                                   {"weights", "best.safetensors"},
+                                   {"device", describe_device(device_)}};
     const auto add = [&](const std::string& set, const Score& score) {
       results[name_of(set)] = {{"mean", score.mean},
                                {"standard_error", score.standard_error},

@@ -9,8 +9,9 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train", "score",  "eval",        "sample", "encode", "decode", "transform", "latents",
-                          "masks", "ledger", "dequant", "health", "plane", "scale-curve", "curves", "report", "interpolate", "info",   "import", "parity", "gradcheck", "bench"};
+const Arguments kAllTools{"train", "score",       "eval",    "sample", "encode", "decode",      "transform", "latents",
+                          "masks", "ledger",      "dequant", "health", "plane",  "scale-curve", "curves",    "report",
+                          "movie", "interpolate", "info",    "import", "parity", "gradcheck",   "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -59,6 +60,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--out", "runs/MODEL, numbered if it is taken"},
         {"--json", "none"},
         {"--no-report", "off"},
+        {"--frames", "0"},
         {"--resume", "the newest in runs, or of runs/MODEL with --model"},
         {"--couplings", "the model's"},
         {"--recompute", "off"}}},
@@ -206,6 +208,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"}}},
       {"scale-curve", {{"--factors", "0.5,1,2,4"}, {"--out", "scale_curve.png"}, {"--json", "none"}}},
       {"curves", {{"--log", "off"}, {"--out", "curves.png"}, {"--json", "none"}}},
+      {"movie", {{"--milliseconds", "100"}, {"--last-milliseconds", "2000"}, {"--out", "movie.png"}}},
       {"report",
        {{"--out", "report.html in the folder"},
         {"--examples", "256"},

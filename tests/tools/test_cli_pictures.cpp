@@ -10,7 +10,9 @@ namespace {
 
 using Catch::Contains;
 
-nlohmann::json json_in(const Workplace& place, const std::string& name) { return nlohmann::json::parse(place.bytes(name)); }
+nlohmann::json json_in(const Workplace& place, const std::string& name) {
+  return nlohmann::json::parse(place.bytes(name));
+}
 
 TEST_CASE("scale-curve draws f tanh(s / f)", "[cli]") {
   const Workplace place;
@@ -21,7 +23,8 @@ TEST_CASE("scale-curve draws f tanh(s / f)", "[cli]") {
   for (const nlohmann::json& curve : curves) {
     const double f = curve["f"];
     for (std::size_t i = 0; i < curve["s"].size(); ++i) {
-      CHECK(curve["log_scale"][i].get<double>() == Approx(f * std::tanh(curve["s"][i].get<double>() / f)).margin(1e-15));
+      CHECK(curve["log_scale"][i].get<double>() ==
+            Approx(f * std::tanh(curve["s"][i].get<double>() / f)).margin(1e-15));
     }
   }
   for (const std::string text : {"", "0", "-1", "x", "1,", "nan", "1,2,3,4,5,6,7,8,9,10,11,12,13"}) {
@@ -122,8 +125,8 @@ TEST_CASE("health finds what a layer does", "[cli]") {
   CHECK(layers.size() == flow.layers().size() - 2);  // neither dequantization nor base
   for (const nlohmann::json& layer : layers) {
     INFO(layer.dump());
-    CHECK(layer["round_trip"] < 1e-10);      // doubles, some hundred operations
-    CHECK(layer["precision_gap"] < 1e-2);    // floats: 1e-7 of sums of some hundred log-scales
+    CHECK(layer["round_trip"] < 1e-10);    // doubles, some hundred operations
+    CHECK(layer["precision_gap"] < 1e-2);  // floats: 1e-7 of sums of some hundred log-scales
     const bool coupling = layer["what"].get<std::string>().starts_with("coupling");
     CHECK(layer.contains("log_scale") == coupling);
     if (coupling) CHECK(layer["log_scale"][0] <= layer["log_scale"][1]);
@@ -220,7 +223,8 @@ TEST_CASE("a run of the plane ends with a page about it, and plane draws it", "[
   place.write_weights();
   CHECK_THAT(place.refusal_of("plane", {"--weights", "w.safetensors"}), Contains("not a flow of the plane"));
   CHECK_THAT(place.refusal_of("plane", {}), Contains("--weights is missing"));
-  CHECK_THAT(place.refusal_of("plane", {"--weights", "run/best.safetensors", "--cells", "7"}), Contains("--cells must be 8 to 1024"));
+  CHECK_THAT(place.refusal_of("plane", {"--weights", "run/best.safetensors", "--cells", "7"}),
+             Contains("--cells must be 8 to 1024"));
 }
 
 TEST_CASE("report says what it cannot do", "[cli]") {
@@ -231,6 +235,27 @@ TEST_CASE("report says what it cannot do", "[cli]") {
   CHECK_THAT(place.refusal_of("report", {"nowhere"}), Contains("nowhere: no folder of a run"));
   CHECK_THAT(place.refusal_of("report", {"empty", "--examples", "1"}), Contains("--examples must be"));
   CHECK_THAT(place.refusal_of("report", {"empty", "--out", "x.png"}), Contains(".html"));
+}
+
+TEST_CASE("frames of a run become a film, and change nothing else of it", "[cli]") {
+  const Workplace place;
+  const Arguments moons{"--model", "moons", "--batch-size", "100", "--max-steps", "4", "--no-report"};
+  place.output_of("train", moons + Arguments{"--out", "plain"});
+  place.output_of("train", moons + Arguments{"--out", "film", "--frames", "2"});
+  CHECK(place.bytes("plain/best.safetensors") == place.bytes("film/best.safetensors"));
+  CHECK_FALSE(place.has("plain/frames"));
+  for (const char* const step : {"0", "2", "4"})
+    CHECK(place.has(std::string("film/frames/step_000000") + step + ".png"));
+  CHECK_FALSE(place.has("film/frames/step_0000001.png"));
+  CHECK(place.output_of("movie", {"film"}) == "3 pictures as a film: movie.png\n");
+  CHECK(read_png(place.path("movie.png")).pixels == read_png(place.path("film/frames/step_0000000.png")).pixels);
+  CHECK_THAT(place.output_of("movie", {"plain", "--out", "samples.png"}), Contains("as a film: samples.png"));
+  CHECK_THAT(place.refusal_of("movie", {}), Contains("name the folder of a run"));
+  CHECK_THAT(place.refusal_of("movie", {"nowhere"}), Contains("nowhere: no run with pictures"));
+  CHECK_THAT(place.refusal_of("movie", {"film", "--milliseconds", "0"}), Contains("--milliseconds must be"));
+  CHECK_THAT(place.refusal_of("movie", {"film", "--out", "x.gif"}), Contains(".png"));
+  write_file_atomically(place.path("film/frames/step_0000005.png"), "no picture");
+  CHECK_THAT(place.refusal_of("movie", {"film"}), Contains("step_0000005.png"));
 }
 
 }  // namespace
