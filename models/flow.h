@@ -200,6 +200,10 @@ class Flow {
   /// first.
   std::vector<LayerOutput> inverse_outputs(const Latents& latents, int n);
 
+  /// d log p(x) / dz of each example in nats, z being the data behind the dequantization ("flows.0"), whose noise is
+  /// held as it is: what would make it likelier. NHWC. The gradients of the parameters are overwritten.
+  std::vector<double> log_prob_gradient(Batch batch, DequantizationNoise noise);
+
   /// How a layer computes, on some examples (models/layer_health.cpp).
   struct LayerHealth {
     std::string name, description;

@@ -22,13 +22,18 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 check() {
-  local status=0
-  "$python" "$root/tests/browser/check_report.py" "$@" || status=$?
+  local status=0 what=$1
+  shift
+  "$python" "$root/tests/browser/check_$what.py" "$@" || status=$?
   [ $status -eq 77 ] || return $status  # it says why nothing can be checked
 }
 
 cd "$work"
 "$root/flow" train --model multiscale --batch-size 16 --max-steps 3 --out images >/dev/null
-check images/report.html
+check report images/report.html
 "$root/flow" train --model moons --max-steps 20 --out plane >/dev/null
-check plane/report.html
+check report plane/report.html
+"$root/flow" explore --help >/dev/null  # builds it
+"$root/flow" score --help >/dev/null
+check explore "$root/build/bin/flow-explore" "$root/data/weights/multiscale.safetensors" --score "$root/build/bin/flow-score"
+check explore "$root/build/bin/flow-explore" plane/best.safetensors

@@ -18,6 +18,7 @@ shortened() {
     "./flow latents"* | "./flow ledger"* | "./flow dequant"* | "./flow health"* | "./flow plane"*) echo "$1 --limit 16" ;;
     "./flow report"*) echo "$1 --examples 16" ;;
     "./flow bench"*) sed -E 's/ --(batch|repeats) [0-9]+//g; s/$/ --batch 1 --repeats 1/' <<<"$1" ;;
+    "./flow explore"*) echo "timeout --signal=INT --preserve-status 5 $1" ;;
     "./flow test") echo "./flow test --list" ;;
     *) echo "$1" ;;
   esac

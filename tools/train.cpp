@@ -312,7 +312,7 @@ int train(const cxxopts::ParseResult& options) {
   const RunFolder& folder = claim->folder();
   if (resume) config = config_to_resume(options, folder);
   const RunLimits limits{options["max-minutes"].as<Real>().value, options["max-steps"].as<std::int64_t>(),
-                         options["frames"].as<std::int64_t>(), options["snapshot-seconds"].as<Real>().value};
+                         options["snapshot-seconds"].as<Real>().value, options["frames"].as<std::int64_t>()};
   if (!(limits.max_minutes >= 0) || limits.max_steps < 0 || limits.frame_steps < 0 || !(limits.snapshot_seconds >= 0)) {
     throw Error("--max-minutes, --max-steps, --frames and --snapshot-seconds must be 0 or more");
   }

@@ -11,8 +11,8 @@ namespace flowsmith {
 struct RunLimits {
   double max_minutes = 0;         ///< of this call, the closing scores included; 0: no limit
   std::int64_t max_steps = 0;     ///< steps of the whole run, earlier calls included; 0: no limit
-  std::int64_t frame_steps = 0;   ///< a picture of samples is kept every so many steps, for a film; 0: none
   double snapshot_seconds = 120;  ///< longest time between two checkpoints while training: what a power cut can cost
+  std::int64_t frame_steps = 0;   ///< a picture of samples is kept every so many steps, for a film; 0: none
 };
 
 struct TrainingProgress {

@@ -8,59 +8,12 @@ chart has its points and every picture its pixels, that choices and sliders do w
 on a phone. Exit code 1 says what is wrong; 77 that there is no Chromium or Selenium here.
 """
 import argparse
-import json
 import pathlib
-import sys
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-except ImportError:
-    print("check_report: skipped: there is no Selenium (python3-selenium)")
-    sys.exit(77)
-
-WIDTHS = (1280, 390)
-
-
-def browser(width, dark=False, javascript=True):
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    if not javascript:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    driver = webdriver.Chrome(options=options)
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                           {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500})
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-        "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
-    return driver
-
-
-class Failures(list):
-    def check(self, good, what):
-        if not good:
-            self.append(what)
-
-
-def requests_of(driver):
-    for entry in driver.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            yield message["params"]["request"]["url"]
-
-
-def brightness(colour):
-    """Of "rgb(22, 24, 29)", 0 to 255."""
-    return sum(float(part) for part in colour[colour.index("(") + 1:-1].split(",")[:3]) / 3
-
-
-def check_loading(driver, page, failures):
-    for entry in driver.get_log("browser"):
-        failures.check(entry["level"] not in ("SEVERE", "WARNING"), f"console: {entry['message']}")
-    outside = [url for url in requests_of(driver) if not url.startswith(("data:", page))]
-    failures.check(not outside, f"requests outside of the page: {outside[:3]}")
+from chromium import (WIDTHS, Failures, browser, check_colours, check_loading, check_width, require_browser,
+                      screenshot)
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 
 def check_content(driver, failures):
@@ -104,11 +57,7 @@ def main():
     arguments = parser.parse_args()
     page = arguments.report.resolve().as_uri()
     failures = Failures()
-    try:
-        browser(1280).quit()
-    except Exception as error:  # Selenium has many kinds for a browser that is not there
-        print(f"check_report: skipped: no Chromium starts here ({str(error).splitlines()[0]})")
-        sys.exit(77)
+    require_browser()
     for width in WIDTHS:
         for dark in (False, True):
             driver = browser(width, dark)
@@ -117,15 +66,9 @@ def main():
                 check_loading(driver, page, failures)
                 check_content(driver, failures)
                 check_controls(driver, failures)
-                sticks_out = driver.execute_script("return document.documentElement.scrollWidth") - width
-                failures.check(sticks_out <= 0, f"{sticks_out} pixels stick out at a width of {width}")
-                ground = brightness(driver.execute_script("return getComputedStyle(document.body).backgroundColor"))
-                text = brightness(driver.execute_script("return getComputedStyle(document.body).color"))
-                failures.check((ground < text) == dark and abs(ground - text) > 150, f"not {'dark' if dark else 'light'}")
-                if arguments.screenshots:
-                    arguments.screenshots.mkdir(parents=True, exist_ok=True)
-                    name = f"report_{width}_{'dark' if dark else 'light'}.png"
-                    driver.save_screenshot(str(arguments.screenshots / name))
+                check_width(driver, width, failures)
+                check_colours(driver, dark, failures)
+                screenshot(driver, arguments.screenshots, "report", width, dark)
             finally:
                 driver.quit()
     driver = browser(1280, javascript=False)
@@ -136,11 +79,7 @@ def main():
                        "without JavaScript some samples are hidden")
     finally:
         driver.quit()
-    for failure in dict.fromkeys(failures):
-        print(f"check_report: {failure}", file=sys.stderr)
-    if not failures:
-        print(f"{arguments.report}: wide and narrow, light and dark, with JavaScript and without")
-    sys.exit(1 if failures else 0)
+    failures.end(f"{arguments.report}: wide and narrow, light and dark, with JavaScript and without")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ namespace {
 
 using Catch::Contains;
 
-const Arguments kAllTools{"train", "score",       "eval",    "sample", "encode", "decode",      "transform", "latents",
-                          "masks", "ledger",      "dequant", "health", "plane",  "scale-curve", "curves",    "report",
-                          "movie", "interpolate", "info",    "import", "parity", "gradcheck",   "bench"};
+const Arguments kAllTools{"train", "score",   "eval",        "sample", "encode", "decode",      "transform", "latents",
+                          "masks", "ledger",  "dequant",     "health", "plane",  "scale-curve", "curves",    "report",
+                          "movie", "explore", "interpolate", "info",   "import", "parity",      "gradcheck", "bench"};
 
 /// The entries of a help text by option ("--lr", "-n"), each on one line.
 std::map<std::string, std::string> options_of_help(const std::string& help) {
@@ -208,6 +208,20 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
         {"--device", "auto"}}},
       {"scale-curve", {{"--factors", "0.5,1,2,4"}, {"--out", "scale_curve.png"}, {"--json", "none"}}},
       {"curves", {{"--log", "off"}, {"--out", "curves.png"}, {"--json", "none"}}},
+      {"explore",
+       {{"--weights", shipped},
+        {"--port", "0"},
+        {"--open", "off"},
+        {"--seed", "42"},
+        {"--images", file},
+        {"--scale", "none"},
+        {"--split", "test"},
+        {"--data", "what the weights were trained on"},
+        {"--threads", "0"},
+        {"--nets", "fp32"},
+        {"--conv", "fused"},
+        {"--no-graph", "off"},
+        {"--device", "auto"}}},
       {"movie", {{"--milliseconds", "100"}, {"--last-milliseconds", "2000"}, {"--out", "movie.png"}}},
       {"report",
        {{"--out", "report.html in the folder"},

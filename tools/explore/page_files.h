@@ -1,0 +1,15 @@
+// The files of the page that flow explore serves, as they are in tools/explore/.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace flowsmith {
+
+struct PageFile {
+  std::string_view name, text;
+};
+
+std::span<const PageFile> page_files();
+
+}  // namespace flowsmith
