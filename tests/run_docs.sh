@@ -42,6 +42,7 @@ run() {
 # What readers bring.
 run "./flow info --model realnvp --json > mine.json"
 sed -n '/^```json/,/^```/p' "$root/docs/config.md" | sed '/^```/d' >rings.json
+sed -n '/^```json/,/^```/p' "$root/docs/tutorial.md" | sed '/^```/d' >spirals.json
 run "./flow train --model moons --max-steps 1"
 run "./flow sample --weights runs/moons -n 100 --npy x.npy"
 mkdir FOLDER_OF_PNG

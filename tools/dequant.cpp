@@ -29,8 +29,8 @@ std::vector<double> parse_prior(const std::string& text, int quants) {
     begin = end + 1;
   }
   if (prior.size() != std::size_t(quants)) {
-    throw Error("--prior has " + counted(std::int64_t(prior.size()), "number") + " for " +
-                std::to_string(quants) + " values: give one for each, or another --quants");
+    throw Error("--prior has " + counted(std::int64_t(prior.size()), "number") + " for " + std::to_string(quants) +
+                " values: give one for each, or another --quants");
   }
   const double sum = std::accumulate(prior.begin(), prior.end(), 0.0);
   if (!(sum > 0)) throw Error("--prior: at least one probability must be above 0");
@@ -49,7 +49,8 @@ nlohmann::ordered_json json_of(const DequantizationDensity& density) {
 
 int look_at_dequantization(const cxxopts::ParseResult& options) {
   const std::string images = images_from(options, {"split", "data"});
-  const std::string picture = output_from(options, "out", "dequantization.png"), json = output_from(options, "json", "");
+  const std::string picture = output_from(options, "out", "dequantization.png"),
+                    json = output_from(options, "json", "");
   const int quants = options["quants"].as<int>();
   if (quants < 2 || quants > 256) throw Error("--quants must be 2 to 256");
   const std::vector<double> prior = parse_prior(options["prior"].as<std::string>(), quants);
@@ -90,7 +91,8 @@ int look_at_dequantization(const cxxopts::ParseResult& options) {
 int main(int argc, char** argv) {
   cxxopts::Options options(
       "flow dequant",
-      "What dequantization does: the volumes of discrete values on the real line behind the logit, with a uniform prior "
+      "What dequantization does: the volumes of discrete values on the real line behind the logit, with a uniform "
+      "prior "
       "and with a given one, and where the pixels of images lie, with uniform noise and with the flow's own.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off

@@ -91,7 +91,8 @@ int main(int argc, char** argv) {
       "How the layers of a flow compute on some examples. Round trip: the largest error of an element where a layer is "
       "inverted at its own output, in f64. Log-scale: the smallest and largest log dz/dx of a coupling. Of bound: the "
       "mean of its log-determinant as a share of the largest that its bound allows. f32 - f64: the largest difference "
-      "between log-determinants of an example with x in either precision, in nats. Dead: share of the hidden channels of "
+      "between log-determinants of an example with x in either precision, in nats. Dead: share of the hidden channels "
+      "of "
       "its network to which no example gives a gradient. Condition: of the matrix of a linear layer.\n");
   const std::string default_weights = flowsmith::kShippedWeightsHelp;
   // clang-format off

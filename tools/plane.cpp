@@ -12,10 +12,12 @@ namespace {
 
 int look_at_plane(const cxxopts::ParseResult& options) {
   const std::string points = images_from(options, {"split", "data"});
-  if (options.count("weights") == 0) throw Error("--weights is missing: name those of a flow of the plane, e.g. runs/moons");
+  if (options.count("weights") == 0)
+    throw Error("--weights is missing: name those of a flow of the plane, e.g. runs/moons");
   const std::string weights = weights_from(options);
   const std::string picture = output_from(options, "out", "plane.png"),
-                    layers = output_from(options, "layers", "plane_layers.png"), json = output_from(options, "json", "");
+                    layers = output_from(options, "layers", "plane_layers.png"),
+                    json = output_from(options, "json", "");
   require_outputs({{"--weights", weights}, {"--images", points}},
                   {{"--out", picture}, {"--layers", layers}, {"--json", json}});
   require_figure({"--out", picture});
@@ -26,15 +28,17 @@ int look_at_plane(const cxxopts::ParseResult& options) {
   if (cells < 8 || cells > 1024) throw Error("--cells must be 8 to 1024");
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
   Flow flow = Flow::load(weights, device_from(options));
-  if (!is_plane(flow)) throw Error(weights + ": not a flow of the plane, which takes rows of two numbers and keeps them together");
+  if (!is_plane(flow))
+    throw Error(weights + ": not a flow of the plane, which takes rows of two numbers and keeps them together");
   const ExamplePiece examples =
       examples_from(options, points, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
   const PlaneDensity density = plane_density(flow, square_of(examples.values, 0.001), cells);
   write_figure(picture, plane_figure(flow, density, examples.values, seed));
   write_figure(layers, plane_layers_figure(flow, seed));
-  std::printf("density, samples, latents and grid as a picture: %s\nlayer by layer: %s\nintegral of the density over the "
-              "picture: %.4f\n",
-              shown(picture).c_str(), shown(layers).c_str(), density.mass);
+  std::printf(
+      "density, samples, latents and grid as a picture: %s\nlayer by layer: %s\nintegral of the density over the "
+      "picture: %.4f\n",
+      shown(picture).c_str(), shown(layers).c_str(), density.mass);
   if (!json.empty()) {
     const PlotSquare& s = density.square;
     write_file_atomically(json, nlohmann::ordered_json{{"left", s.left},

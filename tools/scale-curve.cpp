@@ -4,14 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/files.h"
-#include "tools/pictures/figure.h"
+#include "tools/pictures/scale_curve_view.h"
 #include "tools/tool.h"
 
 namespace flowsmith {
 namespace {
-
-constexpr double kReach = 6;  // of s, each way
-constexpr int kPoints = 241;
 
 std::vector<double> parse_factors(const std::string& text) {
   constexpr std::size_t kMost = 12;
@@ -36,27 +33,16 @@ int draw_scale_curves(const cxxopts::ParseResult& options) {
   require_outputs({}, {{"--out", picture}, {"--json", json}});
   require_figure({"--out", picture});
   require_kind({"--json", json}, ".json");
-  Chart chart{.x = {.label = "s, what the network says"}, .y = {.label = "log-scale f tanh(s / f)"}};
-  nlohmann::ordered_json numbers = nlohmann::ordered_json::array();
-  for (const double f : factors) {
-    char name[40];
-    std::snprintf(name, sizeof name, "f = %g", f);
-    Series curve{.name = name, .x = {}, .y = {}, .stroke = series_stroke(chart.series.size(), 2)};
-    for (int i = 0; i < kPoints; ++i) {
-      const double s = -kReach + 2 * kReach * i / (kPoints - 1);
-      curve.x.push_back(s);
-      curve.y.push_back(f * std::tanh(s / f));
-    }
-    numbers.push_back({{"f", f}, {"s", curve.x}, {"log_scale", curve.y}});
-    chart.series.push_back(std::move(curve));
-  }
-  write_figure(picture, {.title = "How far a coupling may stretch",
-                         .description = "Curves of f tanh(s / f), which begin as s and level off at f",
-                         .panels = {chart},
-                         .panel_width = 560,
-                         .panel_height = 400});
+  const std::vector<ScaleCurve> curves = scale_curves(factors);
+  write_figure(picture, scale_curves_figure(curves));
   std::printf("%s as a picture: %s\n", counted(std::int64_t(factors.size()), "curve").c_str(), shown(picture).c_str());
-  if (!json.empty()) write_file_atomically(json, numbers.dump() + "\n");
+  if (!json.empty()) {
+    nlohmann::ordered_json numbers = nlohmann::ordered_json::array();
+    for (const ScaleCurve& curve : curves) {
+      numbers.push_back({{"f", curve.factor}, {"s", curve.s}, {"log_scale", curve.log_scale}});
+    }
+    write_file_atomically(json, numbers.dump() + "\n");
+  }
   return 0;
 }
 

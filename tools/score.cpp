@@ -159,7 +159,8 @@ class Table {
   Table(const std::string& path, const Scorer& scorer, double reference, bool sets)
       : file_(path), scorer_(scorer), reference_(reference), sets_(sets) {}
 
-  /// Scores all of a source. Returns what is known of its examples, larger meaning less likely, by the names of columns.
+  /// Scores all of a source. Returns what is known of its examples, larger meaning less likely, by the names of
+  /// columns.
   std::vector<std::pair<std::string, std::vector<double>>> add(Source& source, const std::string& set) {
     const Flow& flow = scorer_.flow;
     const double unit = flow.nats_per_unit();
@@ -218,8 +219,8 @@ class Table {
     column_ = column;
     begun_ = true;
     const bool images = scorer_.flow.takes_images();
-    std::string header = std::string(sets_ ? "set," : "") + "index," + (column.empty() ? "" : column + ",") + "log_prob" +
-                         (images ? ",bits_per_dim" : "");
+    std::string header = std::string(sets_ ? "set," : "") + "index," + (column.empty() ? "" : column + ",") +
+                         "log_prob" + (images ? ",bits_per_dim" : "");
     if (scorer_.details) {
       for (std::size_t k = 0; k < scorer_.flow.latent_shapes().size(); ++k) header += "," + latent_column(k);
       header += ",typicality";
@@ -254,9 +255,8 @@ int score(const cxxopts::ParseResult& options) {
   Flow flow = Flow::load(weights, device_from(options));
   const Subset subset = parse_subset(options["split"].as<std::string>());
   const auto restrict = [&](ExampleSet& set) {
-    naming_options("--offset and --limit", [&] {
-      set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>());
-    });
+    naming_options("--offset and --limit",
+                   [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
   };
   // Both are opened before anything is scored.
   std::optional<Source> source, others;

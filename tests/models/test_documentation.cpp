@@ -46,7 +46,7 @@ TEST_CASE("docs/config.md has every key of every component", "[docs]") {
 
 TEST_CASE("the configurations in docs/ are right", "[docs]") {
   int count = 0;
-  for (const std::string page : {"docs/config.md", "docs/models.md", "docs/adding_a_layer.md"}) {
+  for (const std::string page : {"docs/config.md", "docs/models.md", "docs/adding_a_layer.md", "docs/tutorial.md"}) {
     for (const std::string& block : code_blocks(text_of(kSource / page), "json")) {
       INFO(page << "\n" << block);
       CHECK_NOTHROW(Flow(FlowConfig::parse(block, page)));

@@ -190,7 +190,7 @@ TEST_CASE("a run of images ends with a page about it", "[cli]") {
   const std::string page = place.bytes("page.html");
   check_page(page);
   for (const char* const id : {"run", "results", "curves", "samples", "interpolation", "latents", "nearest",
-                               "likeliest", "dequantization", "ledger", "health"}) {
+                               "likeliest", "dequantization", "masks", "bounds", "ledger", "health"}) {
     CHECK_THAT(page, Contains("<section id=\"" + std::string(id) + "\">"));
     CHECK_THAT(page, Contains("<a href=\"#" + std::string(id) + "\">"));
   }

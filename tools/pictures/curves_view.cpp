@@ -79,19 +79,26 @@ Figure curves_figure(const std::vector<NamedMetrics>& runs, bool logarithmic) {
       strong = series_stroke(1, 2.2);
     }
     if (!training.values.empty()) {
-      chart.series.push_back({.name = before + "training", .x = training.steps, .y = training.values, .stroke = thin,
-                              .tips = true});
+      chart.series.push_back(
+          {.name = before + "training", .x = training.steps, .y = training.values, .stroke = thin, .tips = true});
     }
     if (!validation.values.empty()) {
-      chart.series.push_back({.name = before + "validation", .x = validation.steps, .y = validation.values,
-                              .stroke = strong, .tips = true});
+      chart.series.push_back({.name = before + "validation",
+                              .x = validation.steps,
+                              .y = validation.values,
+                              .stroke = strong,
+                              .tips = true});
       char text[80];
       std::snprintf(text, sizeof text, " validation ends at %.4f %s;", validation.values.back(), metrics.unit.c_str());
       figure.description += " " + name + text;
     }
     if (!metrics.test.values.empty()) {
-      chart.series.push_back({.kind = Series::Kind::kSpots, .name = before + "test", .x = metrics.test.steps,
-                              .y = metrics.test.values, .stroke = {.ink = strong.ink, .width = 4.5}, .tips = true});
+      chart.series.push_back({.kind = Series::Kind::kSpots,
+                              .name = before + "test",
+                              .x = metrics.test.steps,
+                              .y = metrics.test.values,
+                              .stroke = {.ink = strong.ink, .width = 4.5},
+                              .tips = true});
     }
   }
   figure.panels.push_back(std::move(chart));

@@ -43,13 +43,13 @@ std::vector<double> edges_of(double low, double high, std::size_t bins) {
   return edges;
 }
 
-Series bars_of(const std::string& name, const std::vector<double>& edges, const std::vector<double>& density,
-               Ink ink) {
+Series bars_of(const std::string& name, const std::vector<double>& edges, const std::vector<double>& density, Ink ink) {
   return {.kind = Series::Kind::kBars, .name = name, .x = edges, .y = density, .stroke = {.ink = ink, .opacity = 0.6}};
 }
 
 Chart chart_of(const DequantizationDensity& all) {
-  Chart chart{.title = "Prior", .x = {.label = "z = logit(x)", .range = Range{-kDequantizationEnd, kDequantizationEnd}},
+  Chart chart{.title = "Prior",
+              .x = {.label = "z = logit(x)", .range = Range{-kDequantizationEnd, kDequantizationEnd}},
               .y = {.label = "density"}};
   const bool uniform = std::all_of(all.prior.begin(), all.prior.end(), [&](double p) { return p == all.prior[0]; });
   chart.title = uniform ? "Uniform prior" : "Prior as given";
@@ -59,8 +59,8 @@ Chart chart_of(const DequantizationDensity& all) {
     stroke.opacity = 0.8;
     char name[40];
     std::snprintf(name, sizeof name, "%zu: %.3g", k, all.prior[k]);
-    chart.series.push_back({.kind = Series::Kind::kArea, .name = named ? name : "", .x = all.z[k], .y = all.density[k],
-                            .stroke = stroke});
+    chart.series.push_back(
+        {.kind = Series::Kind::kArea, .name = named ? name : "", .x = all.z[k], .y = all.density[k], .stroke = stroke});
     if (k > 0 && !all.z[k].empty()) {
       const double top = std::max(all.density[k].front(), all.density[k - 1].empty() ? 0 : all.density[k - 1].back());
       chart.series.push_back({.x = {all.z[k].front(), all.z[k].front()}, .y = {0, top}, .stroke = {.width = 1}});
@@ -77,8 +77,7 @@ DequantizationDensity dequantization_density(const std::vector<double>& prior) {
   const double count = double(prior.size());
   for (std::size_t k = 0; k < prior.size(); ++k) {
     const double low = std::max(k == 0 ? -INFINITY : logit(double(k) / count), -kDequantizationEnd);
-    const double high =
-        std::min(k + 1 == prior.size() ? INFINITY : logit(double(k + 1) / count), kDequantizationEnd);
+    const double high = std::min(k + 1 == prior.size() ? INFINITY : logit(double(k + 1) / count), kDequantizationEnd);
     std::vector<double> z, density;
     for (int i = 0; i <= kPoints && low < high; ++i) {
       z.push_back(low + (high - low) * i / kPoints);
@@ -120,8 +119,8 @@ DequantizedPixels dequantized_pixels(Flow& flow, const ExamplePiece& examples, s
     }
     progress.update(double(begin + n));
   }
-  DequantizedPixels pixels{edges_of(-kPixelEnd, kPixelEnd, std::size_t(bins)), uniform.density(), {},
-                           noise_uniform.density(), {}};
+  DequantizedPixels pixels{
+      edges_of(-kPixelEnd, kPixelEnd, std::size_t(bins)), uniform.density(), {}, noise_uniform.density(), {}};
   if (learned) {
     pixels.learned = own.density();
     pixels.noise_learned = noise_own.density();

@@ -15,8 +15,9 @@ Figure health_figure(const std::vector<Flow::LayerHealth>& layers) {
     if (layer.share_of_bound) bounds.bars.push_back({layer.name, *layer.share_of_bound, Ink::kGreen});
   }
   Figure figure{.title = "Layers under load",
-                .description = "Bars of the smallest and largest log-scale of each coupling, and of how near its "
-                               "log-determinant is to the bound",
+                .description =
+                    "Bars of the smallest and largest log-scale of each coupling, and of how near its "
+                    "log-determinant is to the bound",
                 .panels = {},
                 .columns = 2,
                 .panel_width = 460};

@@ -23,7 +23,10 @@ Range range_of(const OutlierScore& score) {
 }
 
 Series histogram(const std::string& name, const std::vector<double>& values, const Range& range, Ink ink) {
-  Series bars{.kind = Series::Kind::kBars, .name = name, .x = {}, .y = std::vector<double>(kBins),
+  Series bars{.kind = Series::Kind::kBars,
+              .name = name,
+              .x = {},
+              .y = std::vector<double>(kBins),
               .stroke = {.ink = ink, .opacity = 0.6}};
   const double width = range.length() / kBins;
   for (int i = 0; i <= kBins; ++i) bars.x.push_back(range.low + i * width);

@@ -12,7 +12,10 @@ constexpr std::size_t kSpots = 1000;  // as many as can be told apart
 
 /// Rows of two as a series of spots.
 Series spots_of(std::span<const double> points, const std::string& name, Ink ink) {
-  Series spots{.kind = Series::Kind::kSpots, .name = name, .x = {}, .y = {},
+  Series spots{.kind = Series::Kind::kSpots,
+               .name = name,
+               .x = {},
+               .y = {},
                .stroke = {.ink = ink, .width = 1.3, .opacity = 0.6}};
   for (std::size_t i = 0; i + 1 < std::min(points.size(), 2 * kSpots); i += 2) {
     spots.x.push_back(points[i]);
@@ -68,9 +71,7 @@ std::vector<std::uint32_t> first_numbers(int n) {
 
 }  // namespace
 
-bool is_plane(const Flow& flow) {
-  return !flow.takes_images() && flow.dims() == 2 && flow.latent_shapes().size() == 1;
-}
+bool is_plane(const Flow& flow) { return !flow.takes_images() && flow.dims() == 2 && flow.latent_shapes().size() == 1; }
 
 PlaneDensity plane_density(Flow& flow, const PlotSquare& square, int side) {
   PlaneDensity density{square, side, {}, 0};
@@ -107,8 +108,7 @@ Figure plane_figure(Flow& flow, const PlaneDensity& density, std::span<const dou
   heat.series.push_back(spots_of(points.first(std::min<std::size_t>(points.size(), 600)), "", Ink::kSky));
 
   Chart samples = plane_chart("Samples", square);
-  samples.series.push_back(
-      spots_of(flow.sample_numbers({.count = int(kSpots), .seed = seed}), "", Ink::kBlue));
+  samples.series.push_back(spots_of(flow.sample_numbers({.count = int(kSpots), .seed = seed}), "", Ink::kBlue));
 
   const int n = int(std::min(points.size() / 2, kSpots));
   const std::vector<std::uint32_t> index = first_numbers(n);
@@ -140,7 +140,7 @@ Figure plane_layers_figure(Flow& flow, std::uint64_t seed) {
   for (std::size_t k = 0; k < count; ++k) {
     const std::size_t i = count == 1 ? 0 : k * (outputs.size() - 1) / (count - 1);
     const std::vector<double>& points = outputs[i].values;
-    const std::string title = i == 0                       ? "noise"
+    const std::string title = i == 0                    ? "noise"
                               : i + 1 == outputs.size() ? "samples"
                                                         : "behind " + outputs[i].name + "'s inverse";
     Chart chart = plane_chart(title, square_of(points, 0.002));

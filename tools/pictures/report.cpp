@@ -16,8 +16,10 @@
 #include "tools/pictures/health_view.h"
 #include "tools/pictures/latents_view.h"
 #include "tools/pictures/ledger_view.h"
+#include "tools/pictures/masks_view.h"
 #include "tools/pictures/page.h"
 #include "tools/pictures/plane_view.h"
+#include "tools/pictures/scale_curve_view.h"
 #include "tools/progress.h"
 #include "tools/table.h"
 
@@ -103,7 +105,8 @@ void add_summary(const Material& m, Page& page) {
   add("Gradient clipped at", number_text("%g", t.clip_norm));
   add("Seed", std::to_string(t.seed));
   if (!m.metrics.speed.values.empty()) add("Time of its steps", clock_text(seconds_of(m)));
-  add("Device of the last ones", m.results.contains("device") && m.results["device"].is_string() ? m.results["device"].get<std::string>() : "");
+  add("Device of the last ones",
+      m.results.contains("device") && m.results["device"].is_string() ? m.results["device"].get<std::string>() : "");
   add("Program", m.config.version);
   add("Command", m.config.command);
   page.facts(rows);
@@ -139,8 +142,9 @@ void add_results(const Material& m, Page& page) {
   if (rows.size() > 1) {
     page.table(rows);
     if (m.images()) {
-      page.paragraph("Scores of a run are taken with one sample of noise for each image, an upper bound. The tutorial's "
-                     "are with several: flow eval takes 8, which gives about 0.015 bits/dim less.");
+      page.paragraph(
+          "Scores of a run are taken with one sample of noise for each image, an upper bound. The tutorial's "
+          "are with several: flow eval takes 8, which gives about 0.015 bits/dim less.");
     }
   } else {
     page.paragraph("The run has no closing scores yet.");
@@ -178,7 +182,8 @@ void add_frames(const Material& m, Page& page) {
   std::sort(files.begin(), files.end());
   std::size_t bytes = 0;
   for (const auto& file : files) bytes += std::size_t(std::filesystem::file_size(file, ignored));
-  const std::size_t affordable = std::max<std::size_t>(1, kBytesOfFrames * files.size() / std::max<std::size_t>(bytes, 1));
+  const std::size_t affordable =
+      std::max<std::size_t>(1, kBytesOfFrames * files.size() / std::max<std::size_t>(bytes, 1));
   const std::size_t count = std::min({files.size(), kMostFrames, affordable});
   std::vector<Page::Frame> frames;
   for (std::size_t k = 0; k < count; ++k) {
@@ -208,8 +213,9 @@ void add_interpolation(Material& m, Page& page) {
       latents_between(m.flow, m.flow.encode(ends, {NoiseStream{m.options.seed, NoisePurpose::kScoring, 0}}), pairs,
                       {kSteps, InterpolationPath::kSpherical, false, m.options.seed});
   page.section("interpolation", "From one image to another");
-  page.paragraph("Each row begins and ends with an image of the test set; between them are images of the latents on an "
-                 "arc between theirs.");
+  page.paragraph(
+      "Each row begins and ends with an image of the test set; between them are images of the latents on an "
+      "arc between theirs.");
   page.picture(grid_of(m, m.flow.decode(between, pairs * kSteps), kSteps),
                counted(pairs, "row") + " of images, from one image of the test set to another");
 }
@@ -223,8 +229,9 @@ void add_latents(Material& m, Page& page) {
       if (count > 1 && kept + 1 != count && kept != 0) continue;
       Latents drawn = m.flow.draw_latents({.count = kRows * kColumns, .seed = m.options.seed});
       if (count > 1) share_in_rows(drawn, kept, kColumns);
-      page.paragraph(count == 1 ? "Samples:" : "The samples of a row share " + m.flow.latent_shapes()[kept].first +
-                                                   "; what else they are made of is drawn anew.");
+      page.paragraph(count == 1 ? "Samples:"
+                                : "The samples of a row share " + m.flow.latent_shapes()[kept].first +
+                                      "; what else they are made of is drawn anew.");
       page.picture(grid_of(m, m.flow.decode(drawn, kRows * kColumns), kColumns),
                    "samples whose rows share " + m.flow.latent_shapes()[kept].first);
     }
@@ -307,7 +314,8 @@ void add_likeliest(Material& m, Page& page) {
   page.section("likeliest", "The likeliest and the least likely");
   page.paragraph("Of the first " + std::to_string(order.size()) + " test images those with the best scores above, " +
                  decimals(scores[order.front()]) + " bits/dim and more, and those with the worst below, up to " +
-                 decimals(scores[order.back()]) + ". What is simple is likely: a score says little of what an image "
+                 decimals(scores[order.back()]) +
+                 ". What is simple is likely: a score says little of what an image "
                  "shows.");
   page.picture(grid_of(m, images, int(n)), "the likeliest test images above, the least likely below");
 }
@@ -316,10 +324,43 @@ void add_likeliest(Material& m, Page& page) {
 
 void add_dequantization(Material& m, Page& page) {
   page.section("dequantization", "Dequantization");
-  page.paragraph("Noise spreads each grey level over a piece of the real line; a flow that shapes its noise chooses "
-                 "where.");
+  page.paragraph(
+      "Noise spreads each grey level over a piece of the real line; a flow that shapes its noise chooses "
+      "where.");
   const DequantizedPixels pixels = dequantized_pixels(m.flow, m.test, m.options.seed);
   page.figure(dequantization_figure({}, &pixels));
+}
+
+void add_masks(Material& m, Page& page) {
+  const MaskPictures masks = pictures_of_masks(m.flow);
+  if (masks.masks.empty()) return;
+  page.section("masks", "What couplings let through");
+  page.paragraph(
+      "A row for each coupling, a column for each channel: white passes unchanged and steers the others, dark "
+      "is transformed.");
+  const int count = int(masks.masks.size()) * masks.columns;
+  page.picture(encode_png(make_grid(tiles_of(masks).data(), count, masks.side, masks.side,
+                                    {.columns = masks.columns, .zoom = std::max(1, 28 / masks.side)})),
+               counted(std::int64_t(masks.masks.size()), "mask") + " as tiles of white and dark");
+}
+
+/// Where couplings have learned factors, their bounds for the smallest, the middle and the largest of all.
+void add_scale_curves(Material& m, Page& page) {
+  const std::string key = ".scaling_factor";
+  std::vector<double> factors;
+  const Parameters& parameters = m.flow.parameters();
+  for (int i = 0; i < parameters.count(); ++i) {
+    if (!parameters[i].name.ends_with(key)) continue;
+    std::vector<float> logs(parameters[i].shape.size());
+    parameters.to_file_order(parameters.values(), i, logs.data());
+    for (const float log_factor : logs) factors.push_back(std::exp(double(log_factor)));
+  }
+  if (factors.empty()) return;
+  std::sort(factors.begin(), factors.end());
+  page.section("bounds", "How far couplings may stretch");
+  page.paragraph("What a network says is bounded by a factor that is learned for each channel. Of " +
+                 std::to_string(factors.size()) + " factors the smallest, the middle one and the largest:");
+  page.figure(scale_curves_figure(scale_curves({factors.front(), factors[factors.size() / 2], factors.back()})));
 }
 
 void add_ledger(Material& m, Page& page) {
@@ -343,18 +384,19 @@ void add_health(Material& m, Page& page) {
     const auto percent = [](const std::optional<double>& share) {
       return share ? number_text("%.1f %%", 100 * *share) : std::string();
     };
-    rows.push_back({layer.name, layer.description, number_text("%.1e", layer.round_trip),
-                    layer.log_scale ? number_text("%.2f", layer.log_scale->first) + " to " +
-                                          number_text("%.2f", layer.log_scale->second)
-                                    : "",
-                    percent(layer.share_of_bound), number_text("%.1e", layer.precision_gap),
-                    percent(layer.dead_channels),
-                    layer.condition_number ? number_text("%.3g", *layer.condition_number) : ""});
+    rows.push_back(
+        {layer.name, layer.description, number_text("%.1e", layer.round_trip),
+         layer.log_scale
+             ? number_text("%.2f", layer.log_scale->first) + " to " + number_text("%.2f", layer.log_scale->second)
+             : "",
+         percent(layer.share_of_bound), number_text("%.1e", layer.precision_gap), percent(layer.dead_channels),
+         layer.condition_number ? number_text("%.3g", *layer.condition_number) : ""});
   }
   page.table(rows);
-  page.paragraph("Round trip: the largest error where a layer is inverted. Log-scales: of the elements that a coupling "
-                 "transforms. Of bound: its mean log-determinant as a share of the largest possible. f32 - f64: what "
-                 "single precision changes in a log-determinant, in nats. Dead: hidden channels without a gradient.");
+  page.paragraph(
+      "Round trip: the largest error where a layer is inverted. Log-scales: of the elements that a coupling "
+      "transforms. Of bound: its mean log-determinant as a share of the largest possible. f32 - f64: what "
+      "single precision changes in a log-determinant, in nats. Dead: hidden channels without a gradient.");
   const Figure figure = health_figure(layers);
   if (!figure.panels.empty()) page.figure(figure);
 }
@@ -371,7 +413,7 @@ void add_plane(Material& m, Page& page) {
 std::string report_of(const RunFolder& folder, Device device, const ReportOptions& options) {
   Material m = material_of(folder, device, options);
   Page page("Report on " + m.name());
-  CountProgress progress("report, parts", 9);
+  CountProgress progress("report, parts", 10);
   double done = 0;
   const auto part = [&](void (*add)(Material&, Page&), bool wanted = true) {
     if (wanted) add(m, page);
@@ -387,6 +429,8 @@ std::string report_of(const RunFolder& folder, Device device, const ReportOption
   part(add_nearest, m.images());
   part(add_likeliest, m.images());
   part(add_dequantization, m.images());
+  part(add_masks);
+  part(add_scale_curves);
   part(add_ledger);
   part(add_health);
   return page.html();
