@@ -36,9 +36,14 @@ class Workplace {
   static Arguments command(const std::string& tool, const Arguments& arguments) {
     return Arguments{std::string(FLOWSMITH_TOOL_DIR) + "/flow-" + tool} + arguments;
   }
+  /// A training run without the page about it, which takes longer than a run of a few steps.
+  static Arguments quick_training(const Arguments& arguments) {
+    return command("train", arguments + Arguments{"--no-report"});
+  }
 
+  /// Runs a tool; of `train` a quick one.
   Outcome run(const std::string& tool, const Arguments& arguments) const {
-    return Program(command(tool, arguments), dir_.path()).wait();
+    return Program(tool == "train" ? quick_training(arguments) : command(tool, arguments), dir_.path()).wait();
   }
 
   /// Runs a tool that must succeed and returns its stdout.

@@ -356,7 +356,7 @@ TEST_CASE("a disk that is full in the middle of a file leaves no half of it", "[
   // It prints what it trains before it begins, and its folder goes again.
   const auto before = contents_of(stage.dir().path());
   const Outcome outcome =
-      Program(on_full_disk(Workplace::command("train", good_arguments("train"))), stage.dir().path()).wait();
+      Program(on_full_disk(Workplace::quick_training(good_arguments("train"))), stage.dir().path()).wait();
   CHECK(outcome.code == 2);
   CHECK_THAT(outcome.err, Contains("new/last.safetensors") && Contains("File too large"));
   CHECK(contents_of(stage.dir().path()) == before);

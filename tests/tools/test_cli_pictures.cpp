@@ -154,7 +154,11 @@ TEST_CASE("health finds what a layer does", "[cli]") {
 
 /// The folder of a short run.
 void train(const Workplace& place, const Arguments& more) {
-  place.output_of("train", Arguments{"--out", "run", "--max-steps", "3"} + more);
+  const Arguments whole = Workplace::command("train", Arguments{"--out", "run", "--max-steps", "3"} + more);
+  const Outcome outcome = Program(whole, place.dir().path()).wait();
+  INFO(outcome.err);
+  REQUIRE(outcome.code == 0);
+  CHECK_THAT(outcome.out, Contains("\nreport      run/report.html\n"));
 }
 
 std::size_t count_of(const std::string& text, const std::string& part) {
@@ -200,8 +204,8 @@ TEST_CASE("a run of images ends with a page about it", "[cli]") {
                 results["test_bpd"]["standard_error"].get<double>());
   CHECK_THAT(page, Contains(score));
   // Another run leaves it out.
-  place.output_of("train", {"--model", "simple", "--data", "tiny", "--batch-size", "10", "--out", "bare", "--max-steps",
-                            "1", "--no-report"});
+  place.output_of("train",
+                  {"--model", "simple", "--data", "tiny", "--batch-size", "10", "--out", "bare", "--max-steps", "1"});
   CHECK_FALSE(place.has("bare/report.html"));
 }
 
@@ -239,7 +243,7 @@ TEST_CASE("report says what it cannot do", "[cli]") {
 
 TEST_CASE("frames of a run become a film, and change nothing else of it", "[cli]") {
   const Workplace place;
-  const Arguments moons{"--model", "moons", "--batch-size", "100", "--max-steps", "4", "--no-report"};
+  const Arguments moons{"--model", "moons", "--batch-size", "100", "--max-steps", "4"};
   place.output_of("train", moons + Arguments{"--out", "plain"});
   place.output_of("train", moons + Arguments{"--out", "film", "--frames", "2"});
   CHECK(place.bytes("plain/best.safetensors") == place.bytes("film/best.safetensors"));

@@ -185,8 +185,8 @@ TEST_CASE("score --details adds columns that other tools agree with", "[cli]") {
   Flow flow = Flow::load(place.path("w.safetensors"));
   std::vector<std::uint32_t> index(70);
   std::iota(index.begin(), index.end(), 0u);
-  const auto ledger = flow.ledger({place.dataset.test.images.data(), index.data(), 64},
-                                  {NoiseStream{42, NoisePurpose::kScoring, 0}});
+  const auto ledger =
+      flow.ledger({place.dataset.test.images.data(), index.data(), 64}, {NoiseStream{42, NoisePurpose::kScoring, 0}});
   std::vector<double> typicality;
   for (std::size_t i = 0; i < 64; ++i) {
     std::istringstream fields(rows[i + 1]);

@@ -118,7 +118,7 @@ TEST_CASE("help and tables fit the terminal", "[cli]") {
 TEST_CASE("what train says before and after its steps fits 80 columns", "[cli]") {
   const Workplace place;
   const Arguments train = Arguments{"/usr/bin/env", "NO_COLOR=1"} +
-                          Workplace::command("train", {"--model", "moons", "--threads", "1", "--out", "run"});
+                          Workplace::quick_training({"--model", "moons", "--threads", "1", "--out", "run"});
   const auto check = [&](const Arguments& more) {
     std::string text = on_terminal(80, train + more, place.dir().path().string());
     // Neither what clears a line, nor where the programs happen to lie, which printed commands begin with.

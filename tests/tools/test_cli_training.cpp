@@ -91,7 +91,7 @@ TEST_CASE("of two runs that begin in one folder at once, one has it to itself", 
     CAPTURE(i);
     const std::string out = "pair" + std::to_string(i);
     const auto begin = [&](const std::string& seed) {
-      return std::make_unique<Program>(Workplace::command("train", short_run(seed) + Arguments{"--out", out}),
+      return std::make_unique<Program>(Workplace::quick_training(short_run(seed) + Arguments{"--out", out}),
                                        place.dir().path());
     };
     const auto first = begin("1"), second = begin("2");
@@ -116,8 +116,8 @@ TEST_CASE("of two runs that begin at once without --out, each has a folder", "[c
   rows.close();
   for (int i = 0; i < 10; ++i) {
     CAPTURE(i);
-    Program first(Workplace::command("train", short_run("1")), place.dir().path());
-    Program second(Workplace::command("train", short_run("2")), place.dir().path());
+    Program first(Workplace::quick_training(short_run("1")), place.dir().path());
+    Program second(Workplace::quick_training(short_run("2")), place.dir().path());
     CHECK(first.wait().code == 0);
     CHECK(second.wait().code == 0);
     const auto seed_of = [&](int number) {
@@ -134,8 +134,7 @@ TEST_CASE("a run goes on longer, from another folder, and with its data in anoth
   place.train("run", {"--epochs", "1"});
   std::filesystem::create_directories(place.path("else where"));
   const auto elsewhere = [&](const Arguments& more) {
-    return Program(Workplace::command("train", Arguments{"--resume", "--out", "../run"} + more),
-                   place.path("else where"))
+    return Program(Workplace::quick_training(Arguments{"--resume", "--out", "../run"} + more), place.path("else where"))
         .wait();
   };
   // The name of the data was relative to the first folder.
@@ -262,7 +261,7 @@ TEST_CASE("train tells scripts what happens, an object a line", "[cli]") {
 
 TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
   const TrainingPlace place;
-  Program program(Workplace::command("train", TrainingPlace::options("killed")), place.dir().path());
+  Program program(Workplace::quick_training(TrainingPlace::options("killed")), place.dir().path());
   // Beyond the first epoch, whose end wrote a checkpoint: the header, five steps, a validation, two steps.
   REQUIRE(program.wait_until([&] { return place.rows("killed") >= 9; }));
   program.send(SIGKILL);
@@ -278,7 +277,7 @@ TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]"
 TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "[cli]") {
   const TrainingPlace place;
   const int signal = GENERATE(SIGINT, SIGTERM);
-  Program program(Workplace::command("train", TrainingPlace::options("run")), place.dir().path());
+  Program program(Workplace::quick_training(TrainingPlace::options("run")), place.dir().path());
   REQUIRE(program.wait_until([&] { return place.rows("run") >= 3; }));
   program.send(signal);
   const Outcome outcome = program.wait();
@@ -294,7 +293,7 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
 
 TEST_CASE("the second signal ends the run at once and names the checkpoint, which is whole", "[cli]") {
   const TrainingPlace place;
-  Program program(Workplace::command("train", TrainingPlace::options("run")), place.dir().path());
+  Program program(Workplace::quick_training(TrainingPlace::options("run")), place.dir().path());
   REQUIRE(program.wait_until([&] { return place.rows("run") >= 3; }));
   program.send(SIGINT);
   program.send(SIGTERM);
