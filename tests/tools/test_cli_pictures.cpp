@@ -209,7 +209,7 @@ TEST_CASE("a run of images ends with a page about it", "[cli]") {
   CHECK_FALSE(place.has("bare/report.html"));
 }
 
-TEST_CASE("a run of the plane ends with a page about it, and plane draws it", "[cli]") {
+TEST_CASE("a run of the plane ends with a page about it, and plane draws it", "[cli][long]") {
   const Workplace place;
   train(place, {"--model", "moons", "--batch-size", "100"});
   const std::string page = place.bytes("run/report.html");
@@ -241,7 +241,7 @@ TEST_CASE("report says what it cannot do", "[cli]") {
   CHECK_THAT(place.refusal_of("report", {"empty", "--out", "x.png"}), Contains(".html"));
 }
 
-TEST_CASE("frames of a run become a film, and change nothing else of it", "[cli]") {
+TEST_CASE("frames of a run become a film, and change nothing else of it", "[cli][long]") {
   const Workplace place;
   const Arguments moons{"--model", "moons", "--batch-size", "100", "--max-steps", "4"};
   place.output_of("train", moons + Arguments{"--out", "plain"});
