@@ -1,5 +1,4 @@
 // flow-dequant: what dequantization does to discrete values, and to the pixels of images.
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -16,18 +15,9 @@ namespace {
 /// "uniform", or "p0,p1,...": a probability for each value, which are brought to a sum of 1.
 std::vector<double> parse_prior(const std::string& text, int quants) {
   if (text == "uniform") return std::vector<double>(std::size_t(quants), 1.0 / quants);
-  std::vector<double> prior;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    double value = -1;
-    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
-    if (error != std::errc() || stop != text.data() + end || !(value >= 0) || !(value <= 1e100)) {
-      throw Error("cannot read --prior " + in_quotes(text, 60) +
-                  ": write uniform, or a number of 0 or more for each value, as 0.1,0.2,0.4,0.3");
-    }
-    prior.push_back(value);
-    begin = end + 1;
-  }
+  std::vector<double> prior = parse_numbers(
+      "--prior", text, [](double p) { return p >= 0 && p <= 1e100; },
+      "write uniform, or a number of 0 or more for each value, as 0.1,0.2,0.4,0.3");
   if (prior.size() != std::size_t(quants)) {
     throw Error("--prior has " + counted(std::int64_t(prior.size()), "number") + " for " + std::to_string(quants) +
                 " values: give one for each, or another --quants");

@@ -33,18 +33,9 @@ std::size_t parse_keep(const std::string& text, const Latents& latents) {
 
 /// "0.7,1.0": one for each latent, or one for all.
 std::vector<double> parse_temperatures(const std::string& text, std::size_t latents) {
-  std::vector<double> all;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    double value = -1;
-    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
-    if (error != std::errc() || stop != text.data() + end || !(value >= 0) || !std::isfinite(value)) {
-      throw Error("cannot read --temperature " + in_quotes(text, 60) +
-                  ": write numbers of 0 or more as 0.7,1.0, one for each latent, or one for all");
-    }
-    all.push_back(value);
-    begin = end + 1;
-  }
+  std::vector<double> all = parse_numbers(
+      "--temperature", text, [](double t) { return t >= 0; },
+      "write numbers of 0 or more as 0.7,1.0, one for each latent, or one for all");
   if (all.size() == 1) all.resize(latents, all[0]);
   if (all.size() == latents) return all;
   throw Error("--temperature: the flow has " + counted(std::int64_t(latents), "latent") + ", not " +

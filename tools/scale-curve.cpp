@@ -1,5 +1,4 @@
 // flow-scale-curve: how a coupling's log-scale is bounded, f tanh(s / f) for several f.
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -12,17 +11,8 @@ namespace {
 
 std::vector<double> parse_factors(const std::string& text) {
   constexpr std::size_t kMost = 12;
-  std::vector<double> factors;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    double value = 0;
-    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
-    if (error != std::errc() || stop != text.data() + end || !(value > 0) || !std::isfinite(value)) {
-      throw Error("cannot read --factors " + in_quotes(text, 60) + ": write numbers above 0 as 0.5,1,2");
-    }
-    factors.push_back(value);
-    begin = end + 1;
-  }
+  const std::vector<double> factors = parse_numbers(
+      "--factors", text, [](double f) { return f > 0; }, "write numbers above 0 as 0.5,1,2");
   if (factors.size() > kMost) throw Error("--factors: at most " + std::to_string(kMost) + " curves can be told apart");
   return factors;
 }

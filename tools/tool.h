@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cxxopts.hpp>
@@ -16,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/file.h"
 #include "engine/text.h"
 #include "engine/version.h"
 #include "kernels/error.h"
@@ -32,6 +35,25 @@ struct Real {
 inline std::istream& operator>>(std::istream& in, Real& real) {
   if (in >> real.value && !in.eof()) in.setstate(std::ios::failbit);
   return in;
+}
+
+/// Numbers with commas between them, "0.7,1.0", the value of an option. Throws Error that says `hint` if one cannot be
+/// read, is not finite or is not what `fits` accepts.
+template <class Fits>
+std::vector<double> parse_numbers(const std::string& option, const std::string& text, Fits&& fits,
+                                  const std::string& hint) {
+  std::vector<double> numbers;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    double value = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
+    if (error != std::errc() || stop != text.data() + end || !std::isfinite(value) || !fits(value)) {
+      throw Error("cannot read " + option + " " + in_quotes(text, 60) + ": " + hint);
+    }
+    numbers.push_back(value);
+    begin = end + 1;
+  }
+  return numbers;
 }
 
 /// Runs body(); an Error of it is thrown on with the words of the command line that it is about in front.
