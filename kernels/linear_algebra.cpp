@@ -51,7 +51,7 @@ double log_abs_det(std::span<const double> matrix, int c) {
 double condition_number(std::span<const double> matrix, int c) {
   const auto values = square_matrix(matrix.data(), c);
   if (!values.allFinite()) return std::numeric_limits<double>::infinity();
-  const Eigen::VectorXd singular = Eigen::BDCSVD<RowMatrix>(values).singularValues();  // the largest first
+  const Eigen::VectorXd singular = Eigen::JacobiSVD<RowMatrix>(values).singularValues();  // the largest first
   return singular[c - 1] > 0 ? singular[0] / singular[c - 1] : std::numeric_limits<double>::infinity();
 }
 

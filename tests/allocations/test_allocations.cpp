@@ -11,7 +11,7 @@
 namespace flowsmith {
 namespace {
 
-TEST_CASE("a warm training step of any named model allocates nothing", "[allocations]") {
+TEST_CASE("a warm training step of any named model allocates nothing", "[allocations][long]") {
   constexpr int kWarm = 3;  // arenas of several blocks become one when they are used again
   const bool recompute = GENERATE(false, true);
   for (const NamedConfig& config : named_configs()) {

@@ -37,7 +37,7 @@ struct TrainingPlace : Workplace {
   }
 };
 
-TEST_CASE("train fills its folder and says how to go on", "[cli]") {
+TEST_CASE("train fills its folder and says how to go on", "[cli][training]") {
   const TrainingPlace place;
   const std::string text = place.train("run", {"--max-steps", "3"});
   CHECK_THAT(text, Contains("training simple on tiny, device cpu, 1 thread, batch 10, seed 42"));
@@ -56,7 +56,7 @@ TEST_CASE("train fills its folder and says how to go on", "[cli]") {
   CHECK_THAT(place.output_of("info", {"--weights", "run/last.safetensors"}), Contains("images 4 x 4"));
 }
 
-TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli][long]") {
+TEST_CASE("without --out runs are numbered, and the newest goes on", "[cli][long][training]") {
   const TrainingPlace place;
   const Arguments options{"--model", "simple", "--data", "tiny", "--batch-size", "10", "--threads", "1"};
   place.output_of("train", options + Arguments{"--max-steps", "1"});
@@ -76,7 +76,7 @@ Arguments short_run(const std::string& seed) {
           "10",      "--threads", "1",      "--seed",   seed,    "--max-steps",       "1"};
 }
 
-TEST_CASE("of two runs that begin in one folder at once, one has it to itself", "[cli][long]") {
+TEST_CASE("of two runs that begin in one folder at once, one has it to itself", "[cli][long][training]") {
   const Workplace place;
   std::ofstream rows(place.path("rows.csv"));
   for (int i = 0; i < 40; ++i) rows << i % 7 << "," << i % 5 << "\n";
@@ -109,7 +109,7 @@ TEST_CASE("of two runs that begin in one folder at once, one has it to itself", 
   }
 }
 
-TEST_CASE("of two runs that begin at once without --out, each has a folder", "[cli][long]") {
+TEST_CASE("of two runs that begin at once without --out, each has a folder", "[cli][long][training]") {
   const Workplace place;
   std::ofstream rows(place.path("rows.csv"));
   for (int i = 0; i < 40; ++i) rows << i % 7 << "," << i % 5 << "\n";
@@ -129,7 +129,7 @@ TEST_CASE("of two runs that begin at once without --out, each has a folder", "[c
   }
 }
 
-TEST_CASE("a run goes on longer, from another folder, and with its data in another place", "[cli]") {
+TEST_CASE("a run goes on longer, from another folder, and with its data in another place", "[cli][training]") {
   const TrainingPlace place;
   place.train("run", {"--epochs", "1"});
   std::filesystem::create_directories(place.path("else where"));
@@ -156,7 +156,7 @@ TEST_CASE("a run goes on longer, from another folder, and with its data in anoth
   CHECK(elsewhere({"--epochs", "4"}).code == 0);  // knows the new place
 }
 
-TEST_CASE("--resume alone takes the newest run of any model", "[cli]") {
+TEST_CASE("--resume alone takes the newest run of any model", "[cli][training]") {
   const TrainingPlace place;
   const Arguments data{"--data", "tiny", "--batch-size", "10", "--threads", "1", "--max-steps", "1"};
   place.output_of("train", Arguments{"--model", "simple"} + data);
@@ -168,7 +168,7 @@ TEST_CASE("--resume alone takes the newest run of any model", "[cli]") {
   CHECK(place.step_of("runs/simple") == "4");
 }
 
-TEST_CASE("weights say what they were trained on, and are scored on it", "[cli]") {
+TEST_CASE("weights say what they were trained on, and are scored on it", "[cli][training]") {
   const TrainingPlace place;
   write_tiny_dataset(place.dir(), "others", {60, 12, 4, 4});
   place.train("run", {"--max-steps", "1", "--seed", "7"});
@@ -193,7 +193,7 @@ TEST_CASE("weights say what they were trained on, and are scored on it", "[cli]"
   CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 0.1"));
 }
 
-TEST_CASE("images that are stored column by column are turned for training and scores", "[cli]") {
+TEST_CASE("images that are stored column by column are turned for training and scores", "[cli][training]") {
   const TrainingPlace place;
   std::filesystem::create_directories(place.path("turned"));
   const IdxImages train = read_idx_images(place.path("tiny/train-images-idx3-ubyte"));
@@ -232,7 +232,7 @@ TEST_CASE("images that are stored column by column are turned for training and s
   CHECK(turned.out != scores("turned/t10k-images-idx3-ubyte").out);
 }
 
-TEST_CASE("train tells scripts what happens, an object a line", "[cli]") {
+TEST_CASE("train tells scripts what happens, an object a line", "[cli][training]") {
   const TrainingPlace place;
   const Outcome outcome = place.run("train", TrainingPlace::options("run", {"--max-steps", "2", "--json", "-"}));
   CHECK(outcome.code == 0);
@@ -259,7 +259,7 @@ TEST_CASE("train tells scripts what happens, an object a line", "[cli]") {
   for (const nlohmann::json& row : gradients) CHECK(row.at("ok") == true);
 }
 
-TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]") {
+TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long][training]") {
   const TrainingPlace place;
   Program program(Workplace::quick_training(TrainingPlace::options("killed")), place.dir().path());
   // Beyond the first epoch, whose end wrote a checkpoint: the header, five steps, a validation, two steps.
@@ -274,7 +274,7 @@ TEST_CASE("a killed run goes on to the bytes of one that was not", "[cli][long]"
   for (const auto& [name, bytes] : contents_of(place.path("killed"))) CHECK_THAT(name, !Contains(".tmp"));
 }
 
-TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "[cli]") {
+TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "[cli][training]") {
   const TrainingPlace place;
   const int signal = GENERATE(SIGINT, SIGTERM);
   Program program(Workplace::quick_training(TrainingPlace::options("run")), place.dir().path());
@@ -291,7 +291,7 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
   CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
 }
 
-TEST_CASE("the second signal ends the run at once and names the checkpoint, which is whole", "[cli]") {
+TEST_CASE("the second signal ends the run at once and names the checkpoint, which is whole", "[cli][training]") {
   const TrainingPlace place;
   Program program(Workplace::quick_training(TrainingPlace::options("run")), place.dir().path());
   REQUIRE(program.wait_until([&] { return place.rows("run") >= 3; }));
@@ -304,7 +304,7 @@ TEST_CASE("the second signal ends the run at once and names the checkpoint, whic
   place.train("run", {"--resume", "--max-steps", std::to_string(std::stoi(place.step_of("run")) + 1)});
 }
 
-TEST_CASE("the batch that is said to fit does, in the same folder", "[cli][long]") {
+TEST_CASE("the batch that is said to fit does, in the same folder", "[cli][long][training]") {
   const Workplace place;
   const auto train = [&](int batch, int steps) {
     const Arguments command = Workplace::command(

@@ -45,7 +45,7 @@ struct PiecewisePlace : Workplace {
   }
 };
 
-TEST_CASE("a full run in pieces ends with the bytes of one piece", "[cli][long]") {
+TEST_CASE("a full run in pieces ends with the bytes of one piece", "[cli][long][training]") {
   const PiecewisePlace place;
   {
     Program first(PiecewisePlace::piece("first", {}), place.dir().path());
