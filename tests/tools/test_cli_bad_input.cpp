@@ -176,8 +176,9 @@ TEST_CASE("values that make no sense are refused with what to choose", "[cli][lo
 
 TEST_CASE("options that a tool cannot do without are asked for", "[cli]") {
   const Stage stage;
+  const TempDir programs;  // not on the stage, whose every byte is compared
   const auto refusal_of_copy = [&](const std::string& tool, const Arguments& arguments) {  // no data/ lies around it
-    const std::string program = stage.path("flow-" + tool);
+    const std::string program = programs.file("flow-" + tool);
     std::filesystem::copy_file(Stage::command(tool, {})[0], program);
     return stage.refusal_of_command(Arguments{program} + arguments, "flow " + tool + ": ");
   };

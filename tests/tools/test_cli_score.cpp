@@ -125,7 +125,7 @@ TEST_CASE("eval scores files, one of them without an error", "[cli]") {
   CHECK(nlohmann::json::parse(place.bytes("e.json"))[0]["standard_error"].is_null());
 }
 
-TEST_CASE("eval scores on slow devices as on the CPU", "[cli][long]") {
+TEST_CASE("eval scores on slow devices as on the CPU", "[cli]") {
   const ScorePlace place;
   const auto score_on = [&](const std::string& device) {
     place.output_of("eval", kWeights + Arguments{"--importance-samples", "2", "--no-timing", "--images",
