@@ -2,7 +2,7 @@
 
 #include "engine/dispatch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void activate(Tape& tape, Var y, Activation activation) {
   if (activation == Activation::kNone) return;
@@ -23,4 +23,4 @@ Tensor finished_grad_before(Tape& tape, Var y, Activation activation) {
   return grad;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

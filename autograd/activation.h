@@ -4,7 +4,7 @@
 #include "autograd/tape.h"
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// y = act(y).
 void activate(Tape& tape, Var y, Activation activation);
@@ -13,4 +13,4 @@ void activate(Tape& tape, Var y, Activation activation);
 /// activation.
 Tensor finished_grad_before(Tape& tape, Var y, Activation activation);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/coupling.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct AdditiveCouplingNode {
@@ -58,4 +58,4 @@ void rebuild_additive_coupling(Tape& tape, Var z_out, Var z, Var t, Mask mask) {
   tape.record(AdditiveCouplingNode{z_out, z, t, mask});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/coupling.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class S>
@@ -80,4 +80,4 @@ void rebuild_affine_coupling(Tape& tape, Var z_out, Var z, Var st, Var scaling_f
   tape.record(AffineCouplingNode{z_out, z, st, scaling_factor, logdet, mask, form});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

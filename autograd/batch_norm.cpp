@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct BatchNormNode {
@@ -104,4 +104,4 @@ void update_running(Device device, ChannelMoments running, ChannelMoments batch,
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ChannelAffineNode {
@@ -64,4 +64,4 @@ void channel_affine_inverse(Tape& tape, Var z_out, Var log_scale, Var bias, doub
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include "autograd/ops.h"
 #include "kernels/matrix_inverse.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ChannelMatmulNode {
@@ -96,4 +96,4 @@ Var channel_matmul_inverse(Tape& tape, Var z_out, Var weight, Var logdet) {
   return z;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

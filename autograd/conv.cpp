@@ -1,7 +1,7 @@
 #include "autograd/activation.h"
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ConvNode {
@@ -46,4 +46,4 @@ Var conv(Tape& tape, Var x, Var weight, Var bias, bool concat_elu, ConvMask x_ma
   return y;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Whether an operand that may be left out is there.
 inline bool given(Var v) { return v.id >= 0; }
@@ -20,4 +20,4 @@ inline Var coupling_output(Tape& tape, Var z, bool needs_grad) {
   return tape.recording() ? tape.output(path.dtype(), path.shape(), needs_grad) : z;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

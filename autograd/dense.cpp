@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct DenseNode {
@@ -42,4 +42,4 @@ Var dense(Tape& tape, Var x, Var weight, Var bias, Activation activation, MapSha
   return y;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

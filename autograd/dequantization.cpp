@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct DequantizeNode {
@@ -123,4 +123,4 @@ Var sigmoid(Tape& tape, Var v, Var logdet, double alpha) {
   return u;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class T>
@@ -63,4 +63,4 @@ Var gated_block(Tape& tape, Var x, const GatedBlockVars& weights, bool concat_el
   return y;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

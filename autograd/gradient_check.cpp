@@ -6,7 +6,7 @@
 
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Record = std::function<std::vector<Var>(Tape&)>;
@@ -291,4 +291,4 @@ std::vector<GradientCheck> compare_gradients(std::span<const std::string> names,
   return checks;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

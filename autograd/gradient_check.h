@@ -16,7 +16,7 @@
 
 #include "autograd/tape.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// An input and its values.
 struct NamedArray {
@@ -90,4 +90,4 @@ std::vector<GradientCheck> compare_gradients(std::span<const std::string> names,
                                              std::span<const std::vector<double>> gradients,
                                              std::span<const std::vector<double>> expected);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "kernels/noise.h"
 #include "kernels/permute.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// An op with the inputs to check it at.
@@ -515,4 +515,4 @@ std::vector<GradientCase> op_float_cases(Device device) {
   return cases;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

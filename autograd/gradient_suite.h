@@ -3,7 +3,7 @@
 
 #include "autograd/gradient_check.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// One check to run. All its inputs pass if none has an error above the bound.
 struct GradientCase {
@@ -24,4 +24,4 @@ std::vector<GradientCase> op_float_cases(Device device);
 /// well below 1. A formula that is wrong for one element in a thousand is off by 3e-2.
 inline constexpr double kFloatGradientBound = 1e-5;
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

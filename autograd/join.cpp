@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct AddNode {
@@ -59,4 +59,4 @@ Var concat_channels(Tape& tape, Var a, Var b) {
   return y;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

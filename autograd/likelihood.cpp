@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct MeanNegativeLogProbNode {
@@ -33,4 +33,4 @@ Var mean_negative_log_prob(Tape& tape, Var log_prob, double nats_per_unit) {
   return loss;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/coupling.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ConditionerInputNode {
@@ -38,4 +38,4 @@ Var conditioner_input(Tape& tape, Var z, Tensor image, Mask mask, DType network_
   return input;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

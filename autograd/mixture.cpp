@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct MixtureNode {
@@ -53,4 +53,4 @@ void mixture_log_density(Tape& tape, Var z, Var weight_logits, Var mean, Var log
   if (tape.recording() && needs_grad) tape.record(node);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -17,7 +17,7 @@
 #include "kernels/layer_norm.h"
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 // autograd/dequantization.cpp
 Var dequantize(Tape& tape, Tensor images, Var u, Var logdet,
@@ -161,4 +161,4 @@ void mixture_log_density(Tape& tape, Var z, Var weight_logits, Var mean, Var log
 /// and 1 for nats.
 Var mean_negative_log_prob(Tape& tape, Var log_prob, double nats_per_unit);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

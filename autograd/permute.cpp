@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct PermuteNode {
@@ -50,4 +50,4 @@ Var unpermute(Tape& tape, Var z_out, Tensor order) {
   return z;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct PluNode {
@@ -49,4 +49,4 @@ Var compose_plu(Tape& tape, Tensor permutation, Var lower, Var upper, Var log_sc
   return node.weight;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

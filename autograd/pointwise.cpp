@@ -2,7 +2,7 @@
 #include "kernels/activation.h"
 #include "kernels/layer_norm.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ConcatEluNode {
@@ -85,4 +85,4 @@ Var layer_norm(Tape& tape, Var x, Var gamma, Var beta) {
   return y;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct GaussianNode {
@@ -75,4 +75,4 @@ Var unsplit(Tape& tape, Var kept, Tensor latent) {
   return z;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct SharedLogdetNode {
@@ -30,4 +30,4 @@ void add_shared_logdet(Tape& tape, Var terms, double factor, Var logdet) {
   if (tape.recording() && tape.needs_grad(terms)) tape.record(SharedLogdetNode{logdet, terms, factor});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct SqueezeNode {
@@ -45,4 +45,4 @@ Var unsqueeze(Tape& tape, Var z) {
   return out;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

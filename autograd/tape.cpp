@@ -3,7 +3,7 @@
 #include "engine/trace.h"
 #include "kernels/fill.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void Tape::start(bool recording) {
   recording_ = recording;
@@ -59,4 +59,4 @@ Tensor& Tape::allocated_grad(Var v) {
   return variable.grad;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -14,7 +14,7 @@
 #include "engine/device_memory.h"
 #include "engine/dispatch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Handle of a value on a tape; valid until the tape's next start(). Var{} is none.
 struct Var {
@@ -191,4 +191,4 @@ class TapeScope {
   Arena::Mark mark_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

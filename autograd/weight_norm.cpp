@@ -2,7 +2,7 @@
 
 #include "autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct WeightNormNode {
@@ -36,4 +36,4 @@ Var weight_norm(Tape& tape, Var v, Var g) {
   return w;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

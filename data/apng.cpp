@@ -8,7 +8,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -116,4 +116,4 @@ std::vector<std::byte> encode_apng(std::span<const Image> pictures, int millisec
   return file;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 
 #include "data/png.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Pictures of one size and number of channels, each shown for `milliseconds`, the last one for `last_milliseconds`,
 /// again and again. The first picture is also what viewers without animation show. (PNG Specification, third edition
@@ -15,4 +15,4 @@ namespace flowsmith {
 /// or if a time is not 1 to 65,535.
 std::vector<std::byte> encode_apng(std::span<const Image> pictures, int milliseconds, int last_milliseconds);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 std::uint8_t luma(const std::uint8_t* rgb) {
@@ -25,4 +25,4 @@ std::vector<std::uint8_t> convert_channels(std::vector<std::uint8_t> pixels, int
   return colour;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "data/torch_container.h"
 #include "engine/file_kind.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void refuse_orbax(const std::string& path) {
   std::error_code ignored;
@@ -41,4 +41,4 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& key) {
   return read_checkpoint(std::make_unique<InputFile>(path), key);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "engine/file.h"
 #include "engine/safetensors.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Bytes of tensors that a checkpoint may hold.
 inline constexpr std::uint64_t kMaxCheckpointBytes = 1 << 30;
@@ -35,4 +35,4 @@ void refuse_orbax(const std::string& path);
 Checkpoint read_checkpoint(std::unique_ptr<InputFile> file, const std::string& key = "");
 Checkpoint read_checkpoint(const std::string& path, const std::string& key = "");
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

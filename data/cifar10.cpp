@@ -5,7 +5,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -80,4 +80,4 @@ Dataset load_cifar10(const std::string& folder) {
 
 bool holds_cifar10(const std::string& folder) { return missing_files(folder).size() <= kTrainFiles.size(); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

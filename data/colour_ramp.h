@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Five colours in equal steps: red, green and blue of 0 to 255.
 using ColourRamp = std::array<std::array<double, 3>, 5>;
@@ -27,4 +27,4 @@ inline std::array<std::uint8_t, 3> colour_at(const ColourRamp& ramp, double shar
   return colour;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

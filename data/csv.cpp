@@ -8,7 +8,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::uint64_t kMaxFile = std::uint64_t{1} << 30;
@@ -158,4 +158,4 @@ void write_csv(const std::string& path, std::span<const double> values, std::siz
   file.commit();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

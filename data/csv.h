@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 constexpr std::size_t kMaxColumns = 1024;  ///< of a table of numbers
 
@@ -28,4 +28,4 @@ Table read_csv(const std::string& path);
 /// turns into the same double. Atomic. Throws Error if the values are not whole rows or the file cannot be written.
 void write_csv(const std::string& path, std::span<const double> values, std::size_t columns);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

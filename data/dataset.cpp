@@ -13,10 +13,11 @@
 #include "data/sources.h"
 #include "data/toys.h"
 #include "data/transposed.h"
+#include "engine/column_statistics.h"
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -96,38 +97,23 @@ void transpose_images(Dataset& dataset) {
   std::swap(dataset.rows, dataset.cols);
 }
 
-// Mean and standard deviation of each column over the training subset, one pass for each.
-void measure_columns(Dataset& dataset, std::uint64_t seed) {
+// Fills in mean and deviation of each column over the training subset.
+void standardize(Dataset& dataset, std::uint64_t seed) {
   if (dataset.kind != ExampleKind::kNumbers) {
     throw Error("dataset " + in_quotes(dataset.name) + " holds images; only numbers are standardized");
   }
+  const std::vector<double>& values = dataset.train.values;
   const std::size_t columns = dataset.example_size();
-  const ExampleSet train = select_examples(dataset, Subset::kTrain, seed);
-  const double count = static_cast<double>(train.index.size());
-  dataset.mean.assign(columns, 0);
-  dataset.deviation.assign(columns, 0);
-  for (const std::uint32_t i : train.index) {
-    for (std::size_t c = 0; c < columns; ++c) dataset.mean[c] += (*train.values)[i * columns + c] / count;
-  }
-  for (const std::uint32_t i : train.index) {
-    for (std::size_t c = 0; c < columns; ++c) {
-      const double distance = (*train.values)[i * columns + c] - dataset.mean[c];
-      dataset.deviation[c] += distance * distance / count;
-    }
-  }
-  for (std::size_t c = 0; c < columns; ++c) {
-    const double first = (*train.values)[train.index[0] * columns + c];
-    const bool constant = std::all_of(train.index.begin(), train.index.end(),
-                                      [&](std::uint32_t i) { return (*train.values)[i * columns + c] == first; });
-    dataset.deviation[c] = std::sqrt(dataset.deviation[c]);
-    const std::string column = "column " + std::to_string(c + 1) + " of " + in_quotes(dataset.name);
-    if (constant || dataset.deviation[c] == 0) {
-      throw Error(column + " is constant over the training examples and cannot be standardized; remove it");
-    }
-    if (!std::isfinite(dataset.deviation[c])) {
-      throw Error(column + " holds numbers too large to standardize; scale it down");
-    }
-  }
+  ColumnStatistics found = measure_columns(
+      dataset.name, select_examples(dataset, Subset::kTrain, seed).index, columns,
+      [&](std::span<const std::uint32_t> numbers, std::span<double> rows) {
+        for (std::size_t i = 0; i < numbers.size(); ++i) {
+          std::copy_n(values.begin() + std::ptrdiff_t(numbers[i] * columns), columns,
+                      rows.begin() + std::ptrdiff_t(i * columns));
+        }
+      });
+  dataset.mean = std::move(found.mean);
+  dataset.deviation = std::move(found.deviation);
 }
 
 }  // namespace
@@ -200,7 +186,7 @@ Dataset load_dataset(const DatasetOptions& options) {
   if (options.transpose) transpose_images(dataset);
   if (options.channels != 0) set_channels(dataset, options.channels);
   if (options.pad != 0) pad_images(dataset, options.pad);
-  if (options.standardize) measure_columns(dataset, options.seed);
+  if (options.standardize) standardize(dataset, options.seed);
   return dataset;
 }
 
@@ -266,4 +252,4 @@ std::vector<double> gather_values(const ExampleSet& set, std::size_t size, std::
   return values;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 
 #include "data/split.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 enum class ExampleKind {
   kImages,   ///< bytes 0 to 255, NHWC
@@ -101,4 +101,4 @@ std::string checksum(const Dataset& dataset);
 /// is no such folder.
 std::string find_dataset(const std::string& folder_or_name);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

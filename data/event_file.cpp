@@ -9,7 +9,7 @@
 
 #include "data/event.pb.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -115,4 +115,4 @@ void EventFile::add_record(std::string_view record) {
   add_little_endian(pending_, masked_crc(record));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 
 #include "engine/file.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// CRC-32C (Castagnoli; RFC 3720, appendix B.4).
 std::uint32_t crc32c(std::span<const std::byte> bytes);
@@ -42,4 +42,4 @@ class EventFile {
   AppendFile file_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

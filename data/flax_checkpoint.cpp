@@ -12,7 +12,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kMaxDepth = 32, kMaxName = 500, kMaxArrays = 20'000, kMaxRank = 16;
@@ -314,4 +314,4 @@ class FlaxReader {
 
 Checkpoint read_flax_checkpoint(InputFile& file, const std::string& key) { return FlaxReader(file).read(key); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

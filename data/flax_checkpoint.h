@@ -3,7 +3,7 @@
 
 #include "data/checkpoint.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A set of weights in a file that flax.serialization.to_bytes or flax.training.checkpoints.save_checkpoint (without
 /// Orbax) wrote: MessagePack, in which maps nest by the names of modules and an array is an extension of type 1 with
@@ -19,4 +19,4 @@ namespace flowsmith {
 /// are checked against the file. Throws an Error that names the file and what was refused.
 Checkpoint read_flax_checkpoint(InputFile& file, const std::string& key = "");
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

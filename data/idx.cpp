@@ -12,7 +12,7 @@
 #include "engine/file_kind.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::uint64_t kMaxBytes = std::uint64_t{4} << 30;
@@ -211,4 +211,4 @@ std::vector<std::uint8_t> read_idx_labels(const std::string& path) {
   return labels;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct IdxImages {
   int count = 0;
@@ -24,4 +24,4 @@ IdxImages read_idx_images(const std::string& path);
 /// label is the first of each row.
 std::vector<std::uint8_t> read_idx_labels(const std::string& path);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -156,4 +156,4 @@ Dataset load_idx_file(const std::string& path) {
   return dataset;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

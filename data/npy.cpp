@@ -14,7 +14,7 @@
 #include "engine/file_kind.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
@@ -271,4 +271,4 @@ template void write_npy(const std::string&, std::span<const std::int64_t>, std::
 template void write_npy(const std::string&, std::span<const std::int64_t>, std::span<const float>);
 template void write_npy(const std::string&, std::span<const std::int64_t>, std::span<const double>);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 #include "engine/file.h"
 #include "engine/safetensors.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A .npy file, or a .npz file that holds one array, while it is read: any number of elements at a time, in the order
 /// of the file.
@@ -56,4 +56,4 @@ NamedTensor read_npy(const std::string& path);
 template <class T>
 void write_npy(const std::string& path, std::span<const std::int64_t> shape, std::span<const T> values);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

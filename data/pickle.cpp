@@ -7,7 +7,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -303,4 +303,4 @@ Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what, st
   return Reader(bytes, what).read(size);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

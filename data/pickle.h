@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct PickleValue {
   enum class Kind {
@@ -50,4 +50,4 @@ struct Pickle {
 /// The pickle must end where the bytes do, unless `size` asks how many of them it is.
 Pickle read_pickle(std::span<const std::byte> bytes, const std::string& what, std::size_t* size = nullptr);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::int64_t kMaxSide = 65535;  // what common viewers still open
@@ -144,4 +144,4 @@ void write_png_grid(const std::string& path, const std::uint8_t* images, int n, 
   write_file_atomically(path, encode_png(make_grid(images, n, h, w, options)));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// An image of bytes.
 struct Image {
@@ -59,4 +59,4 @@ std::vector<std::byte> encode_png(const Image& image);
 void write_png_grid(const std::string& path, const std::uint8_t* images, int n, int h, int w,
                     const GridOptions& options = {});
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -119,4 +119,4 @@ Dataset load_png_folder(const std::string& folder) {
 
 bool holds_png(const std::string& folder) { return has_subfolders(folder) || !png_files(folder).empty(); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

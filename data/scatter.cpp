@@ -8,7 +8,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // The density at which a colour ramp ends, as a quantile over the pixels that have any.
@@ -126,4 +126,4 @@ void write_scatter(const std::string& path, std::span<const double> points, cons
   write_file_atomically(path, encode_png(draw_scatter(points, options)));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 
 #include "data/png.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A square part of the plane.
 struct PlotSquare {
@@ -33,4 +33,4 @@ Image draw_scatter(std::span<const double> points, const ScatterOptions& options
 /// encode_png(draw_scatter(...)), written atomically.
 void write_scatter(const std::string& path, std::span<const double> points, const ScatterOptions& options = {});
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

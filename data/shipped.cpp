@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 namespace fs = std::filesystem;
 
@@ -12,11 +12,13 @@ std::optional<std::string> find_shipped(const std::string& name) {
   if (fs::exists(below, ignored)) return below.string();
   fs::path place = fs::read_symlink("/proc/self/exe", ignored).parent_path();
   while (!place.empty()) {
-    if (fs::exists(place / below, ignored)) return (place / below).string();
+    for (const fs::path& found : {place / below, place / "share/flowsmith" / name}) {
+      if (fs::exists(found, ignored)) return found.string();
+    }
     if (place == place.parent_path()) break;
     place = place.parent_path();
   }
   return std::nullopt;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include "data/dataset.h"
 #include "data/idx.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 constexpr std::uint64_t kMaxDatasetBytes = std::uint64_t{4} << 30;  ///< of the examples of one store, unpacked
 
@@ -54,4 +54,4 @@ bool is_table(const std::string& path);  ///< by the end of its name
 /// A toy density by its name (data/toys.h).
 Dataset load_toy(const std::string& name, std::optional<double> noise, std::uint64_t seed);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

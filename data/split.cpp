@@ -4,7 +4,7 @@
 
 #include "kernels/shuffle.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::uint32_t kSplitDraw = 0xFFFFFFFF;  // no epoch gets that far
@@ -33,11 +33,4 @@ Split split_in_three(std::uint32_t count, std::uint64_t seed) {
   return {{order.begin(), validation}, {validation, test}, {test, order.end()}};
 }
 
-std::vector<std::uint32_t> epoch_order(const std::vector<std::uint32_t>& train, std::uint64_t seed,
-                                       std::uint32_t epoch) {
-  std::vector<std::uint32_t> order = train;
-  shuffle(order, {seed, NoisePurpose::kShuffle, epoch});
-  return order;
-}
-
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Numbers of the examples of one store, parted.
 struct Split {
@@ -21,8 +21,4 @@ Split split_train_validation(std::uint32_t count, std::uint64_t seed);
 /// training.
 Split split_in_three(std::uint32_t count, std::uint64_t seed);
 
-/// `train` in the order of this epoch, a permutation fixed by seed and epoch.
-std::vector<std::uint32_t> epoch_order(const std::vector<std::uint32_t>& train, std::uint64_t seed,
-                                       std::uint32_t epoch);
-
-}  // namespace flowsmith
+}  // namespace flowsmith::core

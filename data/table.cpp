@@ -7,7 +7,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kMinRows = 10;  // of which a tenth is one row for validation and one for the test
@@ -62,4 +62,4 @@ Dataset load_table(const std::string& path) {
   return dataset;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

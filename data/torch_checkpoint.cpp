@@ -11,7 +11,7 @@
 #include "engine/file.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -253,4 +253,4 @@ Checkpoint read_torch_checkpoint(std::unique_ptr<InputFile> file, const std::str
   return CheckpointReader(std::move(file)).read(key);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "data/checkpoint.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A set of weights in a file that torch.save wrote (as a zip file, or in the older format; little-endian): what stands
 /// under `key`, or without one under "state_dict", as in a Lightning checkpoint, the whole if the file is a bare
@@ -16,4 +16,4 @@ namespace flowsmith {
 /// the file, and tensors may take 1 GiB in all. Throws an Error that names the file and what was refused.
 Checkpoint read_torch_checkpoint(std::unique_ptr<InputFile> file, const std::string& key = "");
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 #include "engine/safetensors.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace std::literals;
@@ -180,4 +180,4 @@ std::unique_ptr<TorchContainer> open_torch_container(std::unique_ptr<InputFile> 
   throw Error("cannot read " + in_quotes(path) + ": it is " + kind);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -13,7 +13,7 @@
 #include "data/checkpoint.h"
 #include "data/pickle.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The elements of a storage as its persistent id tells: ('storage', torch.FloatStorage, '17', 'cuda:0', 784).
 struct TorchStorageId {
@@ -40,4 +40,4 @@ bool looks_like_torch(std::string_view start);
 /// Throws Error naming the file if it is neither.
 std::unique_ptr<TorchContainer> open_torch_container(std::unique_ptr<InputFile> file);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/noise_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using std::numbers::pi;
@@ -144,4 +144,4 @@ double moons_log_density(double x, double y, double noise) {
   return larger + std::log1p(std::exp(smaller - larger)) - std::log(2.0);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 
 #include "data/dataset.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct PlanePoint {
   double x = 0;
@@ -47,4 +47,4 @@ constexpr int kToyTrainCount = 50'000, kToyValidationCount = 10'000, kToyTestCou
 /// of 10: the mean of the densities of two half circles, each blurred by N(0, noise^2 I). docs/math/moons_entropy.md.
 double moons_log_density(double x, double y, double noise);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::vector<std::uint8_t> transposed(const std::vector<std::uint8_t>& images, int rows, int cols, int channels) {
   std::vector<std::uint8_t> result(images.size());
@@ -19,4 +19,4 @@ std::vector<std::uint8_t> transposed(const std::vector<std::uint8_t>& images, in
   return result;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 ZipFile::ZipFile(const InputFile& file) : file_(file) {
   const std::string what = "cannot read " + in_quotes(file.path());
@@ -71,4 +71,4 @@ std::optional<std::vector<std::byte>> ZipFile::entry(const std::string& name, st
   return bytes;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

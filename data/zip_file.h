@@ -11,7 +11,7 @@
 
 #include "engine/file.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A zip file that nobody vouches for. Errors name the file and the entry.
 class ZipFile {
@@ -35,4 +35,4 @@ class ZipFile {
   std::map<std::string, Place> entries_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

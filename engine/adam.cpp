@@ -3,7 +3,7 @@
 #include "engine/dispatch.h"
 #include "engine/trace.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Adam::Adam(const Parameters& parameters) : parameters_(parameters), arena_(parameters.device()) {
   m_ = arena_.tensor(parameters.dtype(), parameters.values().shape());
@@ -29,7 +29,7 @@ void Adam::step(const Tensor& loss) {
     T *const m = m_.data<T>(), *const v = v_.data<T>();
     const T* const grads = parameters_.grads().data<T>();
     double* const norm = squared_norm_.data<double>();
-    flowsmith::squared_norm(norm, grads, m_.size(), stream);
+    core::squared_norm(norm, grads, m_.size(), stream);
     adam_step(values, m, v, static_cast<std::int64_t*>(steps_taken_.raw()), grads, norm, loss.data<double>(),
               static_cast<const AdamInputs*>(inputs_.raw()), m_.size(), stream);
   });
@@ -40,4 +40,4 @@ void Adam::set_step_count(std::int64_t count) {
   upload(parameters_.device(), steps_taken_.raw(), &count, sizeof count);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "engine/parameters.h"
 #include "kernels/optimizer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Adam {
  public:
@@ -39,4 +39,4 @@ class Adam {
   std::int64_t step_count_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "engine/device_memory.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kHostAlignment = 64;  // one cache line, one AVX-512 vector
@@ -100,4 +100,4 @@ void Arena::give_back() {
   release({});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "engine/device.h"
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Arena {
  public:
@@ -58,4 +58,4 @@ class Arena {
   std::size_t peak_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "kernels/cuda/conv_libraries.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The N of "cuda:N"; 0 for "cuda" alone, -1 if it is neither.
@@ -63,7 +63,9 @@ void require_conv_libraries(Device device) {
   if constexpr (kHasCuda) {
     if (device.kind == DeviceKind::kCuda) cuda::conv_libraries<Cuda>();
   }
-  if (device.kind == DeviceKind::kEmulated) cuda::conv_libraries<Emulated>();
+  if constexpr (kHasEmulator) {
+    if (device.kind == DeviceKind::kEmulated) cuda::conv_libraries<Emulated>();
+  }
 }
 
 template <Gpu G>
@@ -93,9 +95,19 @@ Device select_device(std::string_view text, std::string* unused_gpu) {
   if (text == "auto") return best_device(unused_gpu);
   if (text == "cpu") return Device::kCpu;
   if (text == "reference") return Device::kReference;
-  if (text == "emulated") return Device::kEmulated;
+  if (text == "emulated") {
+    if (!kHasEmulator) throw Error("this build has no emulator: choose auto, cpu, cuda, cuda:N or reference");
+    return Device::kEmulated;
+  }
   if (const int ordinal = gpu_ordinal(text); ordinal >= 0) return use_gpu(ordinal);
   throw Error("unknown device '" + std::string(text) + "': choose auto, cpu, cuda, cuda:N, reference or emulated");
+}
+
+NetPrecision parse_precision(std::string_view text) {
+  for (const NetPrecision precision : {NetPrecision::kFp32, NetPrecision::kTf32, NetPrecision::kBf16}) {
+    if (precision_name(precision) == text) return precision;
+  }
+  throw Error("unknown precision '" + std::string(text) + "': choose fp32, tf32 or bf16");
 }
 
 std::string describe_device(Device device) {
@@ -141,4 +153,4 @@ bool cpu_has_bf16() { return cpu::bf16::hardware_tiles() != nullptr; }
 
 int thread_count(Device device) { return device.threads > 0 ? device.threads : omp_get_max_threads(); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 enum class DeviceKind {
   kCpu,        ///< threaded, vectorised host kernels; networks in float
@@ -48,6 +48,9 @@ std::string device_name(Device device);
 /// CUDA, Error on anything else.
 Device select_device(std::string_view text, std::string* unused_gpu = nullptr);
 
+/// Reads "fp32", "tf32" or "bf16". Throws Error on anything else.
+NetPrecision parse_precision(std::string_view text);
+
 /// Throws Error in one line if nothing can compute like this here: a number of threads that makes no sense, a precision
 /// that the device or this processor does not have, convolutions by libraries on a host, in bf16, or (ConvLibraryError)
 /// where the libraries cannot be loaded. What runs on a device does not look again.
@@ -63,4 +66,4 @@ int thread_count(Device device);
 /// 79 of 80 GiB free".
 std::string describe_device(Device device);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

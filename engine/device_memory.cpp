@@ -8,7 +8,7 @@
 
 #include "engine/dispatch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kHugePage = 2u << 20;  // a step walks over gigabytes
@@ -116,4 +116,4 @@ std::vector<double> to_doubles(const Tensor& tensor, Device device) {
   return {values.begin(), values.end()};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include "engine/device.h"
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Uninitialised memory, aligned to 2 MiB on the host and 256 bytes on a GPU. When there is none left, returns null on
 /// the host and throws OutOfMemory, which says more, on a GPU.
@@ -48,4 +48,4 @@ void upload(Device device, const Tensor& tensor, const T* values) {
 /// The elements of an f32 or f64 tensor.
 std::vector<double> to_doubles(const Tensor& tensor, Device device = Device::kReference);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "engine/team_size.h"
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Runs fn(stream) with the stream tag of the device, on the host with its number of threads.
 template <class Fn>
@@ -25,7 +25,8 @@ void dispatch_device(Device device, Fn&& fn) {
       if constexpr (kHasCuda) return fn(GpuContext<Cuda>::instance().stream(device.precision, device.conv));
       throw Error("this build has no CUDA");
     case DeviceKind::kEmulated:
-      return fn(GpuContext<Emulated>::instance().stream(device.precision, device.conv));
+      if constexpr (kHasEmulator) return fn(GpuContext<Emulated>::instance().stream(device.precision, device.conv));
+      throw Error("this build has no emulator");
   }
 }
 
@@ -66,4 +67,4 @@ void dispatch_mixed(Device device, DType path, DType network, Fn&& fn) {
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <system_error>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -329,4 +329,4 @@ void AppendFile::append(std::span<const std::byte> bytes) {
   throw Error("cannot write " + in_quotes(path_) + torn + ": " + reason(code) + "; " + remedy(code));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

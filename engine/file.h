@@ -10,7 +10,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// `text` between single quotes, fit for a one-line message: control characters become '?', and what is longer than
 /// `limit` bytes is cut. Names out of a file nobody vouches for go through this before they reach a terminal.
@@ -135,4 +135,4 @@ class AppendFile {
   int fd_ = -1;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "engine/file.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace std::literals;
@@ -66,4 +66,4 @@ std::string known_kind(const std::string& path) try {
   return "";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,13 +4,21 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Whether this build has the kernels compiled for GPUs.
 #ifdef FLOWSMITH_WITH_CUDA
 inline constexpr bool kHasCuda = true;
 #else
 inline constexpr bool kHasCuda = false;
+#endif
+
+/// Whether this build has the emulator and the kernels compiled for it: those with tests do, and what is installed does
+/// not.
+#ifdef FLOWSMITH_WITH_EMULATOR
+inline constexpr bool kHasEmulator = true;
+#else
+inline constexpr bool kHasEmulator = false;
 #endif
 
 /// What all work on the GPU of this process shares; there is one, for CUDA itself has one current device per thread.
@@ -48,4 +56,4 @@ class GpuContext final : public GpuWorkspace {
   std::size_t size_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "engine/device_memory.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kSpanAlignment = 16;  // elements: every parameter starts on a cache line
@@ -157,4 +157,4 @@ Tensor Parameters::view(const Tensor& span, int i) const {
   return {start, dtype_, p.shape};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "engine/device.h"
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// How a parameter lies in memory, compared to weight files.
 enum class ParameterLayout {
@@ -99,4 +99,4 @@ class Parameters {
   std::vector<Tensor> state_values_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "engine/dispatch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Readback::Readback(Device device) : device_(device) {
   dispatch_device(device, [&](auto stream) {
@@ -52,4 +52,4 @@ std::pair<double, double> Readback::wait() const {
   return {values_[0], values_[1]};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "engine/device.h"
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Two numbers of a device. On a GPU they come to page-locked memory, and only the work before them is waited for.
 class Readback {
@@ -27,4 +27,4 @@ class Readback {
   void* arrived_ = nullptr;  ///< an event, on a GPU
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

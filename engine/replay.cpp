@@ -3,7 +3,7 @@
 #include "engine/dispatch.h"
 #include "engine/trace.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A GpuGraph of either kind of device.
 class Replay::Graph {
@@ -61,4 +61,4 @@ void Replay::run(const std::function<void()>& prepare, const std::function<void(
 
 std::size_t Replay::node_count() const { return graph_ == nullptr ? 0 : graph_->node_count(); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 
 #include "engine/device.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Replay {
  public:
@@ -31,4 +31,4 @@ class Replay {
   bool warm_ = false;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 #include "engine/file_kind.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Json = nlohmann::json;
@@ -407,4 +407,4 @@ void write_safetensors(const std::string& path, const SafetensorsFile& content) 
   file.commit();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

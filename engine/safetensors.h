@@ -12,7 +12,7 @@
 
 #include "engine/file.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Bytes of one element of `dtype` (BOOL, U8 to U64, I8 to I64, F16, BF16, F32 or F64); 0 if it is none of these.
 std::size_t dtype_size(std::string_view dtype);
@@ -64,4 +64,4 @@ SafetensorsFile read_safetensors(InputFile& file);
 /// not UTF-8, or the file cannot be written.
 void write_safetensors(const std::string& path, const SafetensorsFile& content);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

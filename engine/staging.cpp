@@ -6,7 +6,7 @@
 #include "engine/dispatch.h"
 #include "kernels/cuda/staging.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class HostStaging final : public Staging {
@@ -48,4 +48,4 @@ std::unique_ptr<Staging> Staging::make(Device device) {
   return staging;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

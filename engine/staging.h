@@ -6,7 +6,7 @@
 
 #include "engine/device.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// One block of bytes at a time: begin(), write, send(), take(). On a GPU the copy runs beside the work in hand
 /// (kernels/cuda/staging.h); on a host device it is made by take().
@@ -23,4 +23,4 @@ class Staging {
   virtual void take(void* to) = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include <omp.h>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// While one lives, parallel regions of the thread that made it have so many threads; 0 leaves them as they are. Other
 /// threads of the process do not notice, nor does what this thread does later.
@@ -26,4 +26,4 @@ class TeamSize {
   int before_ = 0;  ///< to be restored, unless 0
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

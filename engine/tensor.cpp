@@ -1,6 +1,6 @@
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::size_t dtype_size(DType dtype) {
   switch (dtype) {
@@ -68,4 +68,4 @@ void require_tensor(const Tensor& tensor, DType dtype, const Shape& shape, const
               ", expected " + dtype_name(dtype) + " " + shape.to_string());
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 enum class DType { kU8, kU32, kF32, kF64 };
 
@@ -92,4 +92,4 @@ void require(bool condition, const char* message);
 /// Throws Error unless `tensor` has this type and shape; `what` names it in the message.
 void require_tensor(const Tensor& tensor, DType dtype, const Shape& shape, const char* what);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

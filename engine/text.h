@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// "1 image", "2 images".
 inline std::string counted(std::int64_t count, const std::string& one) {
@@ -36,4 +36,4 @@ inline std::string wrapped(const std::string& text, std::size_t width) {
   return result;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

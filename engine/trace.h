@@ -6,7 +6,7 @@
 #include <nvtx3/nvToolsExt.h>
 #endif
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The time from here to the end of the scope, under this name. What a captured graph does is seen when it is recorded
 /// and, with the profiler's option to trace a graph's nodes, by its kernels' names: --no-graph shows all of it.
@@ -22,4 +22,4 @@ class TraceRange {
   TraceRange& operator=(const TraceRange&) = delete;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

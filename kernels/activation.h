@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Each of them has a derivative that its result alone decides, so that backward needs y and not x.
 enum class Activation {
@@ -63,4 +63,4 @@ void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float
 template <Gpu G>
 void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float* vg, MapShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

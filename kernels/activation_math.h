@@ -5,7 +5,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// elu(a) = a for a > 0, exp(a) - 1 otherwise; expm1 keeps the digits of a small negative a.
 template <class T>
@@ -74,4 +74,4 @@ FLOWSMITH_HD inline SigmoidPair<T> sigmoid_pair(T a) {
   return a < 0 ? SigmoidPair<T>{smaller, larger} : SigmoidPair<T>{larger, smaller};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// z_out (n,h,w,c), z (n,h,w,c), t (n,h,w,c). z_out may be z itself. Expands by nothing: s = 0.
 template <class Z, class S>
@@ -36,4 +36,4 @@ void additive_coupling_backward(Grad<Z> dz, Grad<float> dt, const Z* dz_out, Map
 template <class Z, Gpu G>
 void additive_coupling_backward(Grad<Z> dz, Grad<float> dt, const Z* dz_out, MapShape shape, Mask mask, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

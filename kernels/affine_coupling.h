@@ -18,7 +18,7 @@
 
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The log-scale s of an element, and the most that it can be: one layer expands by exp(that) or less.
 enum class ScaleBound {
@@ -96,4 +96,4 @@ void affine_coupling_backward(Grad<Z> dz, Grad<float> dst, Grad<float> dscaling_
                               const double* dlogdet, const Z* z, const float* st, const float* scaling_factor,
                               MapShape shape, Mask mask, AffineForm form, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

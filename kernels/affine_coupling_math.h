@@ -5,7 +5,7 @@
 
 #include "kernels/affine_coupling.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The log-scale of one transformed element and its derivatives.
 template <class T>
@@ -76,4 +76,4 @@ FLOWSMITH_HD inline AffineGradient<T> affine_backward(T dz_out, T dlogdet, T z, 
                      : AffineGradient<T>{dz, dz_out, dz * z + dlogdet};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -18,7 +18,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr double kBatchNormEps = 1e-5;
 
@@ -97,4 +97,4 @@ template <Gpu G>
 void update_running(double* running_mean, double* running_var, const double* batch_mean, const double* batch_var, int c,
                     std::size_t count, double momentum, const double* loss, const double* squared_norm, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/activation_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 FLOWSMITH_HD inline double batch_norm_rstd(double var, double eps) { return 1 / std::sqrt(var + eps); }
 /// h*w of these are the log-determinant.
@@ -60,4 +60,4 @@ FLOWSMITH_HD inline double unbiased_variance(double var, std::size_t count) {
   return var * (double(count) / (double(count) - 1));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

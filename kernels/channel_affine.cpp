@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 ChannelStatistics channel_statistics(const std::vector<double>& values, MapShape shape, double factor) {
   const std::size_t pixels = shape.n * shape.pixels();
@@ -22,4 +22,4 @@ ChannelStatistics channel_statistics(const std::vector<double>& values, MapShape
   return statistics;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

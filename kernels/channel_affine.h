@@ -15,7 +15,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// z_out, z (n,h,w,c), logdet (n) accumulated, log_scale, bias (c). z_out may be z itself.
 template <class Z, class S>
@@ -66,4 +66,4 @@ struct ChannelStatistics {
 /// order.
 ChannelStatistics channel_statistics(const std::vector<double>& values, MapShape shape, double factor);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// log of the slope.
 template <class S>
@@ -17,4 +17,4 @@ FLOWSMITH_HD inline double channel_bias(const S* bias, int k) {
   return bias == nullptr ? 0.0 : double(bias[k]);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

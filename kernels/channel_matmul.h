@@ -12,7 +12,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// z_out, z (n,h,w,c); matrix (c,c) by [out][in]. z_out may be z.
 template <class Z, class M>
@@ -34,4 +34,4 @@ template <class Z, Gpu G>
 void channel_matmul_backward(Grad<Z> dz, Grad<float> dmatrix, const Z* dz_out, const Z* z, const float* matrix,
                              MapShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

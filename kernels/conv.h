@@ -7,7 +7,7 @@
 
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What a coupling's mask says about a map. Of a list nothing is left out.
 struct ConvMask {
@@ -60,4 +60,4 @@ template <Gpu G>
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                            G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct DenseShape {
   int n = 0;    ///< rows
@@ -42,4 +42,4 @@ template <Gpu G>
 void dense_backward(Grad<float> dx, Grad<float> dweight, Grad<float> dbias, const float* dy, const float* y,
                     const float* x, const float* weight, Activation activation, DenseShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

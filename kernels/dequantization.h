@@ -8,7 +8,7 @@
 #include "kernels/grey_levels.h"
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr double kAlpha = 1e-5;  ///< the tutorial's alpha; RealNVP's is 0.05
 
@@ -108,4 +108,4 @@ template <class T, Gpu G>
 void sigmoid_backward(Grad<T> dv, const T* du, const double* dlogdet, const T* v, int n, std::size_t per_image,
                       double alpha, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "kernels/activation_math.h"
 #include "kernels/dequantization.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What a Dequantizer is in the formulas, in the type in which they are computed. Built once per call, on the host.
 template <class T>
@@ -89,4 +89,4 @@ FLOWSMITH_HD inline T log_sigmoid_derivative(T v) {
   return -a - T(2) * std::log1p(std::exp(-a));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Dense>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
@@ -21,4 +21,4 @@ double log_abs_det_of(const Decomposition& lu) {
   return lu.matrixLU().diagonal().array().abs().log().sum();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,29 +1,22 @@
-// The one exception of the library, and the kinds of it that somebody tells apart.
+// The kinds of the library's exception (flowsmith/error.h) that somebody tells apart.
 #pragma once
 
-#include <stdexcept>
-#include <string>
+#include "flowsmith/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
-/// Says in one line what is wrong, where (the file, tensor or setting), and what to do about it. The tools
-/// print it, with the option that helps where there is one, and exit with code 2; a program that embeds the library
-/// decides for itself.
-class Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+using flowsmith::Error, flowsmith::ErrorCode;
 
 /// A device has no room for what a step needs.
 class OutOfMemory : public Error {
  public:
-  using Error::Error;
+  explicit OutOfMemory(const std::string& message) : Error(message, ErrorCode::kOutOfMemory) {}
 };
 
 /// A call of the CUDA runtime failed, or a kernel did: what, the expression, its place.
 class GpuError : public Error {
  public:
-  using Error::Error;
+  explicit GpuError(const std::string& message) : Error(message, ErrorCode::kDevice) {}
 };
 
 /// cuDNN or cuBLAS is missing, or does not do what our own kernels do: ConvAlgorithm::kFused is the way out.
@@ -32,4 +25,4 @@ class ConvLibraryError : public GpuError {
   using GpuError::GpuError;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

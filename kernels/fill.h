@@ -5,11 +5,11 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline void fill(double* x, double value, std::size_t size, Reference) { std::fill_n(x, size, value); }
 inline void fill(double* x, double value, std::size_t size, Cpu) { std::fill_n(x, size, value); }
 template <Gpu G>
 void fill(double* x, double value, std::size_t size, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

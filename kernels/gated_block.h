@@ -12,7 +12,7 @@
 #include "kernels/conv.h"
 #include "kernels/layer_norm.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct GatedBlockShape {
   int n = 0, h = 0, w = 0, c = 0;
@@ -64,4 +64,4 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
                           GatedBlockSaved<const float> saved, const float* x, GatedBlockWeights<float> weights,
                           GatedBlockShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr int kGreyLevels = 256;  ///< values of an 8-bit pixel
 
@@ -25,4 +25,4 @@ FLOWSMITH_HD inline T grey_unit(std::uint8_t pixel, int levels) {
   return T(grey_level(pixel, levels)) / T(levels - 1) * T(2) - T(1);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

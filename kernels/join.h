@@ -3,7 +3,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// y = a + b, `size` elements.
 template <class T>
@@ -33,4 +33,4 @@ void concat_channels_backward(Grad<float> da, Grad<float> db, const float* dy, M
 template <Gpu G>
 void concat_channels_backward(Grad<float> da, Grad<float> db, const float* dy, MapShape y_shape, int a_channels, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr double kLayerNormEps = 1e-5;  ///< PyTorch's; Flax has 1e-6
 
@@ -31,4 +31,4 @@ template <Gpu G>
 void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, const float* dy, const float* x,
                          const float* gamma, MapShape shape, double eps, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/likelihood_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 double nats_per_bit_per_dim(std::size_t dims) {
   constexpr double kLn2 = 0.693147180559945309417;
@@ -36,4 +36,4 @@ double log_mean_exp(const double* log_prob, int m, std::size_t stride) {
   return shifted_log_mean_exp(log_prob, m, stride);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

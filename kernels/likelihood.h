@@ -3,7 +3,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Images are scored in bits per dimension: this many nats are one of them, dims * ln 2. Vectors are scored in nats.
 double nats_per_bit_per_dim(std::size_t dims);
@@ -32,4 +32,4 @@ double log_mean_exp(const double* log_prob, int m, std::size_t stride);
 template <Gpu G>
 void log_mean_exp(double* out, const double* log_prob, int m, int n, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// log((1/m) sum_j exp(log_prob[j*stride])), j < m, shifted by the largest term.
 FLOWSMITH_HD inline double shifted_log_mean_exp(const double* log_prob, int m, std::size_t stride) {
@@ -22,4 +22,4 @@ FLOWSMITH_HD inline double shifted_log_mean_exp(const double* log_prob, int m, s
   return largest + std::log(sum / m);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

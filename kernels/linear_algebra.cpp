@@ -6,7 +6,7 @@
 #include "kernels/eigen.h"
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using LU = Eigen::PartialPivLU<RowMatrix>;
@@ -59,4 +59,4 @@ bool is_singular(std::span<const double> matrix, int c) {
   return condition_number(matrix, c) * c * std::numeric_limits<double>::epsilon() >= 1;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A random orthogonal matrix, each equally likely (Haar measure): Q of the QR decomposition of a matrix of normals,
 /// its columns' signs those that make R's diagonal positive (Stewart, "The efficient generation of random orthogonal
@@ -34,4 +34,4 @@ double condition_number(std::span<const double> matrix, int c);
 /// leaves of 0, at most c * 2^-52 of the largest.
 bool is_singular(std::span<const double> matrix, int c);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

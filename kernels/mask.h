@@ -6,7 +6,7 @@
 
 #include "kernels/grey_levels.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 enum class MaskKind {
   kCheckerboard,        ///< (y + x) mod 2, the same in all channels
@@ -70,4 +70,4 @@ void conditioner_input_backward(Grad<Z> dz, const float* dinput, int c_image, Ma
 template <class Z, Gpu G>
 void conditioner_input_backward(Grad<Z> dz, const float* dinput, int c_image, MapShape z_shape, Mask mask, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/eigen.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class S>
@@ -45,4 +45,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// inverse (c,c), *log_abs_det, matrix (c,c); either result may be null. Of a singular matrix log|det| is -inf and the
 /// inverse is not finite.
@@ -26,4 +26,4 @@ void log_abs_det_backward(Grad<float> dmatrix, const double* dlog_abs_det, const
 template <Gpu G>
 void log_abs_det_backward(Grad<float> dmatrix, const double* dlog_abs_det, const double* inverse, int c, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The parameters of a mixture in the type of the networks.
 template <class S>
@@ -73,4 +73,4 @@ template <class Z, Gpu G>
 void mixture_sample(Z* z, const std::uint32_t* index, const NoiseStream* stream, double temperature,
                     MixtureParameters<float> mixture, int n, std::size_t per_image, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/mixture.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// log sum_k exp(terms[k]), shifted by the largest term; count is at least 1. NaN gives NaN.
 template <class T>
@@ -47,4 +47,4 @@ FLOWSMITH_HD inline int drawn_component(const NoiseStream& stream, std::uint32_t
   return count - 1;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 using PhiloxCounter = std::array<std::uint32_t, 4>;
 using PhiloxKey = std::array<std::uint32_t, 2>;
@@ -80,4 +80,4 @@ template <class T, Gpu G>
 void normal_noise(T* z, const std::uint32_t* index, const NoiseStream* stream, double scale, int n,
                   std::size_t per_image, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct NormalPair {
   double first, second;
@@ -19,4 +19,4 @@ FLOWSMITH_HD inline NormalPair box_muller(std::uint32_t word1, std::uint32_t wor
   return {r * std::cos(angle), r * std::sin(angle)};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
@@ -44,4 +44,4 @@ template <Gpu G>
 void adam_step(float* param, float* m, float* v, std::int64_t* steps_taken, const float* grad,
                const double* grad_squared_norm, const double* loss, const AdamInputs* inputs, std::size_t size, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

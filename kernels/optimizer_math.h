@@ -6,7 +6,7 @@
 
 #include "kernels/optimizer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The factor that brings a gradient of norm `norm` down to max_norm: min(1, max_norm / (norm + 1e-6)), and 1 without
 /// clipping.
@@ -52,4 +52,4 @@ FLOWSMITH_HD inline void adam_update(T& param, T& m, T& v, double g, const AdamR
   param -= T(rates.rate * m / (std::sqrt(v / rates.v_correction) + rates.eps));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/shuffle.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::vector<std::uint32_t> reverse_order(int c) {
   std::vector<std::uint32_t> order(c);
@@ -20,4 +20,4 @@ std::vector<std::uint32_t> random_order(int c, std::uint64_t seed) {
   return order;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// c-1, c-2, ..., 0.
 std::vector<std::uint32_t> reverse_order(int c);
@@ -35,4 +35,4 @@ void permute_inverse(Grad<T> in, const T* out, const std::uint32_t* order, MapSh
 template <class T, Gpu G>
 void permute_inverse(Grad<T> in, const T* out, const std::uint32_t* order, MapShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The factors of W. Shapes: permutation, log_scale, sign (c); lower, upper (c,c).
 template <class S>
@@ -45,4 +45,4 @@ template <Gpu G>
 void compose_plu_backward(PluGradients<float> gradients, const float* dweight, PluParameters<float> factors, int c,
                           G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/plu.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// s[i] = sign * exp(log_scale).
 template <class S>
@@ -69,4 +69,4 @@ FLOWSMITH_HD void write_plu_gradients(const PluGradients<S>& gradients, const Pl
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// logp[i] += log N(z[i]; 0, 1). Shapes: z (n, per_image), logp (n).
 template <class T>
@@ -50,4 +50,4 @@ void split_backward(Grad<T> dz, const T* dkept, const double* dlogp, const T* z,
 template <class T, Gpu G>
 void split_backward(Grad<T> dz, const T* dkept, const double* dlogp, const T* z, MapShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// log N(z; 0, 1) of `elements` independent numbers whose squares sum to `sum_of_squares`.
 FLOWSMITH_HD inline double standard_normal_log_density(double sum_of_squares, std::size_t elements) {
@@ -13,4 +13,4 @@ FLOWSMITH_HD inline double standard_normal_log_density(double sum_of_squares, st
   return -sum_of_squares / 2 - double(elements) * kHalfLog2Pi;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include <numeric>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class T>
@@ -47,4 +47,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

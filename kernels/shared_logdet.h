@@ -6,7 +6,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Shapes: logdet (n), terms (count). The sum is double.
 template <class T>
@@ -24,4 +24,4 @@ void shared_logdet_backward(Grad<T> dterms, const double* dlogdet, double factor
 template <class T, Gpu G>
 void shared_logdet_backward(Grad<T> dterms, const double* dlogdet, double factor, int count, int n, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // The words of one shuffle, in order.
@@ -44,4 +44,4 @@ void shuffle(std::vector<std::uint32_t>& items, NoiseStream stream) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

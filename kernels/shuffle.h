@@ -5,9 +5,9 @@
 
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Shuffles `items`; the order is a function of the stream alone.
 void shuffle(std::vector<std::uint32_t>& items, NoiseStream stream);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// in (n,h,w,c) with even h and w, out (n,h/2,w/2,4c). `shape` is that of `in`.
 template <class T>
@@ -26,4 +26,4 @@ void squeeze_inverse(Grad<T> in, const T* out, MapShape shape, Cpu);
 template <class T, Gpu G>
 void squeeze_inverse(Grad<T> in, const T* out, MapShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 #define FLOWSMITH_HD
 #endif
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The last argument of every kernel says where it runs.
 /// Reference: plain loops on the host, float and double: slow, obvious, the oracle of all others.
@@ -89,4 +89,4 @@ struct MapShape {
   MapShape with_images(int count) const { return {count, h, w, c}; }
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

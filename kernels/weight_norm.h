@@ -9,7 +9,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr double kWeightNormEps = 1e-6;
 
@@ -39,4 +39,4 @@ template <Gpu G>
 void weight_norm_backward(Grad<float> dv, Grad<float> dg, const float* dw, const float* v, const float* g,
                           WeightNormShape shape, G gpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

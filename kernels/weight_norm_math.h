@@ -5,7 +5,7 @@
 
 #include "kernels/weight_norm.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// 1 / |v| from the sum of squares of v.
 FLOWSMITH_HD inline double inverse_weight_norm(double squares) {
@@ -26,4 +26,4 @@ FLOWSMITH_HD inline WeightNormGradient weight_norm_gradient(double squares, doub
   return {g * inverse, g * inverse * along, products * inverse};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "engine/device_memory.h"
 #include "engine/dispatch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Batch Batch::slice(std::size_t size, int begin, int count) const {
   return {pixels == nullptr ? nullptr : pixels + begin * size, index + begin, count,
@@ -58,7 +58,7 @@ void BatchLayout::upload(Device device, const BatchTensors& tensors, Batch batch
   if (is_host(device)) return write(tensors.block.raw(), batch, noise);
   std::vector<std::byte> block(tensors.block.size());
   write(block.data(), batch, noise);
-  flowsmith::upload(device, tensors.block.raw(), block.data(), block.size());
+  core::upload(device, tensors.block.raw(), block.data(), block.size());
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

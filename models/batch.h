@@ -4,7 +4,7 @@
 #include "engine/arena.h"
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Examples of a flow's size, one after the other, and the number that each has in its data set: the number keys its
 /// noise, so an example scores the same in any batch.
@@ -54,4 +54,4 @@ struct BatchLayout {
   void upload(Device device, const BatchTensors& tensors, Batch batch, DequantizationNoise noise) const;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

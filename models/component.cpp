@@ -8,7 +8,7 @@
 #include "kernels/error.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -274,4 +274,4 @@ std::string choices_text(const std::vector<std::string>& choices) {
   return text;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

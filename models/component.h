@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What a component is for. Each has its own list of types (models/registry.h).
 enum class ComponentKind { kData, kDequantization, kLayer, kTransformer, kConditioner, kBase };
@@ -74,4 +74,4 @@ std::string range_text(const Key& key);
 /// "a, b or c"
 std::string choices_text(const std::vector<std::string>& choices);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 #include "models/json.h"
 #include "models/named_configs.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -292,4 +292,4 @@ bool FlowConfig::operator==(const FlowConfig& other) const {
   return flow(*this) == flow(other);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

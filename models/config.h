@@ -14,7 +14,7 @@
 #include "models/component.h"
 #include "models/settings.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// How a named model is trained unless somebody says otherwise.
 struct TrainingDefaults {
@@ -84,4 +84,4 @@ class FlowConfig {
   std::shared_ptr<const nlohmann::ordered_json> json_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "models/config.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 std::string code(const std::string& text) { return "`" + text + "`"; }
@@ -103,4 +103,4 @@ std::string config_reference() {
   return text;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

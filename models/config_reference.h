@@ -3,10 +3,10 @@
 
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Markdown tables of every kind of component, its types and their keys, with defaults, choices and ranges: the second
 /// part of docs/config.md.
 std::string config_reference();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,6 +1,6 @@
 #include "models/data_types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kLargestSide = 1024;
@@ -34,4 +34,4 @@ const ComponentType kDataTypes[] = {
 
 std::span<const ComponentType> data_types() { return kDataTypes; }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,8 +5,8 @@
 
 #include "models/component.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::span<const ComponentType> data_types();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

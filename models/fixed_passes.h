@@ -1,10 +1,14 @@
-// Passes of one batch size whose memory stays where it is, so that a GPU can replay them.
+// What passes need besides the weights, and who uses it. A pass of one batch size keeps its memory where it is, so that
+// a GPU can replay it.
 #pragma once
+
+#include <atomic>
+#include <mutex>
 
 #include "engine/replay.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// x -> log p(x) for n examples.
 struct Flow::Scoring {
@@ -33,4 +37,59 @@ struct Flow::Decoding {
   Replay replay;
 };
 
-}  // namespace flowsmith
+/// The memory of one call.
+struct Flow::Workspace {
+  explicit Workspace(Device device) : tape(device) {}
+  void give_back() {
+    scoring.reset();
+    decoding.reset();
+    tape.give_back();
+  }
+
+  Tape tape;  ///< for passes that are not repeated
+  std::unique_ptr<Scoring> scoring;
+  std::unique_ptr<Decoding> decoding;
+};
+
+/// Those that nobody uses now. There are as many in all as calls ever ran at once.
+struct Flow::Workspaces {
+  std::mutex lock;
+  std::vector<std::unique_ptr<Workspace>> free;
+  std::size_t made = 0;
+  std::atomic<int> inference_batch{kInferenceBatch};
+};
+
+/// A workspace for as long as a call takes. On a GPU calls wait for each other, for the stream and the scratch memory
+/// there are the process's.
+class Flow::Borrowed {
+ public:
+  explicit Borrowed(const Flow& flow) : all_(*flow.workspaces_) {
+    static std::mutex gpu;
+    if (!is_host(flow.device())) turn_ = std::unique_lock(gpu);
+    const std::lock_guard guard(all_.lock);
+    if (all_.free.empty()) {
+      all_.free.reserve(all_.made + 1);  // there is room when it comes back
+      own_ = std::make_unique<Workspace>(flow.device());
+      ++all_.made;
+    } else {
+      own_ = std::move(all_.free.back());
+      all_.free.pop_back();
+    }
+  }
+  ~Borrowed() {
+    const std::lock_guard guard(all_.lock);
+    all_.free.push_back(std::move(own_));
+  }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+
+  Workspace& operator*() const { return *own_; }
+  Workspace* operator->() const { return own_.get(); }
+
+ private:
+  Workspaces& all_;
+  std::unique_lock<std::mutex> turn_;
+  std::unique_ptr<Workspace> own_;
+};
+
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 #include "models/fixed_passes.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Of an image, as one row if the configuration says so; of numbers.
@@ -32,7 +32,7 @@ Flow::Flow(const FlowConfig& config, Device device, DType network_type, std::siz
       data_shape_(config.data_shape()),
       layer_shape_(flattened_shape(config)),
       parameters_(device, network_type),
-      tape_(std::make_unique<Tape>(device)) {
+      workspaces_(std::make_unique<Workspaces>()) {
   require_usable(device);
   try {
     Builder builder{parameters_, "flows.0.", layer_shape(1)};
@@ -69,7 +69,7 @@ void Flow::standardize(const std::vector<double>& mean, const std::vector<double
   input_->weights_changed(parameters_);
 }
 
-bool Flow::needs_data() const { return input_->needs_data() || flowsmith::needs_data(layers_); }
+bool Flow::needs_data() const { return input_->needs_data() || core::needs_data(layers_); }
 
 bool Flow::uses_batch_statistics() const {
   return std::any_of(layers_.begin(), layers_.end(),
@@ -77,12 +77,14 @@ bool Flow::uses_batch_statistics() const {
 }
 
 void Flow::initialize_from(Batch batch, DequantizationNoise noise) {
-  tape_->start(false);
-  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  const Var logdet = tape_->output(DType::kF64, Shape{batch.n}, false);
-  fill_zero(device(), tape_->value(logdet));
-  const ParameterVars parameters(*tape_, parameters_);
-  FlowPass pass{*tape_, parameters, parameters_.dtype(), logdet, {}, false};
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
+  tape.start(false);
+  const BatchTensors tensors = uploaded(tape, batch, noise, DType::kF64);
+  const Var logdet = tape.output(DType::kF64, Shape{batch.n}, false);
+  fill_zero(device(), tape.value(logdet));
+  const ParameterVars parameters(tape, parameters_);
+  FlowPass pass{tape, parameters, parameters_.dtype(), logdet, {}, false};
   pass.batch_statistics = true;
   Var z = input_->initialize(pass, parameters_, tensors, DType::kF64);
   for (const PlacedLayer& layer : layers_) z = layer.bijector->initialize(pass, parameters_, z);
@@ -96,7 +98,7 @@ void Flow::weights_changed() {
   } catch (const Error& error) {
     throw Error("layer flows.0 (" + input_->description() + "): " + error.what());
   }
-  flowsmith::weights_changed(layers_, parameters_);
+  core::weights_changed(layers_, parameters_);
 }
 
 double Flow::nats_per_unit() const { return takes_images() ? nats_per_bit_per_dim(dims()) : 1; }
@@ -157,14 +159,21 @@ Flow::Pass Flow::forward(Tape& tape, Batch batch, DequantizationNoise noise, DTy
 }
 
 std::optional<std::string> Flow::find_non_finite(Batch batch, DequantizationNoise noise, DType path,
-                                                 bool batch_statistics) {
+                                                 bool batch_statistics) const {
+  const Borrowed work(*this);
+  return find_non_finite(*work, batch, noise, path, batch_statistics);
+}
+
+std::optional<std::string> Flow::find_non_finite(Workspace& work, Batch batch, DequantizationNoise noise, DType path,
+                                                 bool batch_statistics) const {
+  Tape& tape = work.tape;
   std::optional<std::string> found;
   const std::vector<LayerInfo> infos = layers();
   const auto visit = [&](int layer, Var z, Var logdet) {
     if (found) return;
-    const std::vector<double> sums = tape_->read<double>(tape_->value(logdet));
+    const std::vector<double> sums = tape.read<double>(tape.value(logdet));
     dispatch_path(device(), path, [&](auto, auto zero) {
-      const auto values = tape_->read<decltype(zero)>(tape_->value(z));
+      const auto values = tape.read<decltype(zero)>(tape.value(z));
       const std::size_t per_image = values.size() / batch.n;
       for (int i = 0; i < batch.n && !found; ++i) {
         bool finite = std::isfinite(sums[i]);
@@ -175,18 +184,20 @@ std::optional<std::string> Flow::find_non_finite(Batch batch, DequantizationNois
       }
     });
   };
-  tape_->start(false);
-  const BatchTensors tensors = uploaded(*tape_, batch, noise, path);
-  run_forward(*tape_, tensors, path, false, batch_statistics, {}, visit, kNoParts);
+  tape.start(false);
+  const BatchTensors tensors = uploaded(tape, batch, noise, path);
+  run_forward(tape, tensors, path, false, batch_statistics, {}, visit, kNoParts);
   return found;
 }
 
-std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, DequantizationNoise noise) {
+std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, DequantizationNoise noise) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   std::vector<BoundedLogdet> found;
   double before = 0;
   const auto visit = [&](int layer, Var, Var logdet) {
     double mean = 0;
-    for (const double value : tape_->read<double>(tape_->value(logdet))) mean += value / batch.n;
+    for (const double value : tape.read<double>(tape.value(logdet))) mean += value / batch.n;
     if (layer > 0) {
       const PlacedLayer& placed = layers_[layer - 1];
       const std::optional<double> largest = placed.bijector->largest_logdet(parameters_);
@@ -194,18 +205,20 @@ std::vector<Flow::BoundedLogdet> Flow::bounded_logdets(Batch batch, Dequantizati
     }
     before = mean;
   };
-  tape_->start(false);
-  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, kNoParts);
+  tape.start(false);
+  const BatchTensors tensors = uploaded(tape, batch, noise, DType::kF64);
+  run_forward(tape, tensors, DType::kF64, false, false, {}, visit, kNoParts);
   return found;
 }
 
-std::vector<Flow::LedgerTerm> Flow::ledger(Batch batch, DequantizationNoise noise) {
+std::vector<Flow::LedgerTerm> Flow::ledger(Batch batch, DequantizationNoise noise) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   std::vector<LedgerTerm> terms;
   const std::vector<LayerInfo> infos = layers();
   std::vector<double> before(batch.n, 0.0);
   const auto add = [&](const std::string& name, const std::string& what, MapShape map, Var sums) {
-    const std::vector<double> after = tape_->read<double>(tape_->value(sums));
+    const std::vector<double> after = tape.read<double>(tape.value(sums));
     LedgerTerm term{name, what, map, std::vector<double>(batch.n)};
     for (int i = 0; i < batch.n; ++i) term.nats[i] = after[i] - before[i];
     terms.push_back(std::move(term));
@@ -225,22 +238,24 @@ std::vector<Flow::LedgerTerm> Flow::ledger(Batch batch, DequantizationNoise nois
     terms.insert(terms.end() - 1, {"quantisation", std::to_string(levels) + " grey levels", infos[0].output,
                                    std::vector<double>(batch.n, width)});
   };
-  tape_->start(false);
-  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  const Pass pass = run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, part);
+  tape.start(false);
+  const BatchTensors tensors = uploaded(tape, batch, noise, DType::kF64);
+  const Pass pass = run_forward(tape, tensors, DType::kF64, false, false, {}, visit, part);
   add("base", infos.back().description, infos.back().output, pass.log_prob);
   return terms;
 }
 
-std::vector<Flow::LayerOutput> Flow::layer_outputs(Batch batch, DequantizationNoise noise) {
+std::vector<Flow::LayerOutput> Flow::layer_outputs(Batch batch, DequantizationNoise noise) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   std::vector<LayerOutput> outputs;
   const std::vector<LayerInfo> infos = layers();
   const auto visit = [&](int layer, Var z, Var) {
-    outputs.push_back({infos[layer].name, infos[layer].output, tape_->read<double>(tape_->value(z))});
+    outputs.push_back({infos[layer].name, infos[layer].output, tape.read<double>(tape.value(z))});
   };
-  tape_->start(false);
-  const BatchTensors tensors = uploaded(*tape_, batch, noise, DType::kF64);
-  run_forward(*tape_, tensors, DType::kF64, false, false, {}, visit, kNoParts);
+  tape.start(false);
+  const BatchTensors tensors = uploaded(tape, batch, noise, DType::kF64);
+  run_forward(tape, tensors, DType::kF64, false, false, {}, visit, kNoParts);
   return outputs;
 }
 
@@ -281,4 +296,4 @@ std::vector<NamedMask> Flow::masks() const {
   return all;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -22,7 +22,7 @@
 #include "models/config.h"
 #include "models/input/input_layer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// One latent of a batch: per example h*w*c numbers, NHWC.
 struct Latent {
@@ -60,7 +60,7 @@ struct Origin {
 /// example, counted as the caller counts them.
 class NotFinite : public Error {
  public:
-  using Error::Error;
+  explicit NotFinite(const std::string& message) : Error(message, ErrorCode::kNotFinite) {}
 };
 
 class Flow {
@@ -93,9 +93,11 @@ class Flow {
 
   // --- files (models/files/weights.cpp) ---
 
-  /// Reads weights written by save(), by training, or by PyTorch under the tutorial's names; the configuration is
+  /// Reads a weight file written by save(), by training, or from PyTorch under the tutorial's names; the configuration is
   /// taken from the file. Throws Error naming the file.
   static Flow load(const std::string& path, Device device = Device::kCpu);
+  /// The same of a file that is in memory; `path` names it in errors.
+  static Flow from_file(const SafetensorsFile& file, const std::string& path, Device device = Device::kCpu);
   /// What the file said of it; nothing of files of earlier versions and of others, and of new flows.
   const std::optional<Origin>& origin() const { return origin_; }
   /// Writes the weights and the configuration, atomically.
@@ -103,40 +105,42 @@ class Flow {
 
   // --- whole batches, without gradients; the path is f64 (models/inference.cpp) ---
 
+  // Calls on a const Flow may come from several threads at once: each has memory of its own. On a GPU they take turns.
+
   static constexpr int kInferenceBatch = 64;
   /// Examples of one pass in the calls below (default kInferenceBatch): larger batches are cut into pieces of this
   /// size, and where there is no memory for it, it is halved until there is. It changes memory and speed, never a
   /// result. OutOfMemory where not even one example has room.
-  void set_inference_batch(int n) { inference_batch_ = n; }
+  void set_inference_batch(int n);
   /// As it was set, or smaller once a pass had no room.
-  int inference_batch() const { return inference_batch_; }
+  int inference_batch() const;
 
   /// log p(x) in nats of each example; of images for one draw of noise (a lower bound of the exact value).
-  std::vector<double> log_prob(Batch batch, DequantizationNoise noise);
+  std::vector<double> log_prob(Batch batch, DequantizationNoise noise) const;
   /// The same for draws 0 ... samples-1 of the stream, [sample][image].
-  std::vector<double> log_prob_draws(Batch batch, NoiseStream stream, int samples);
+  std::vector<double> log_prob_draws(Batch batch, NoiseStream stream, int samples) const;
   /// log p(x) with `samples` importance samples: log-mean-exp over log_prob_draws.
-  std::vector<double> log_prob(Batch batch, NoiseStream stream, int samples);
+  std::vector<double> log_prob(Batch batch, NoiseStream stream, int samples) const;
 
   /// Throws NotFinite if a latent is not finite.
-  Latents encode(Batch batch, DequantizationNoise noise);
+  Latents encode(Batch batch, DequantizationNoise noise) const;
   /// The images of n sets of latents; gives back exactly what encode() was given, unless the layers stretch so much
   /// that not even doubles do. Throws Error if the latents are not those of this flow, or if it takes numbers, and
   /// NotFinite if a layer makes something that is not finite of them.
-  std::vector<std::uint8_t> decode(const Latents& latents, int n);
+  std::vector<std::uint8_t> decode(const Latents& latents, int n) const;
   /// Throws NotFinite if a layer makes something that is not finite of the latents that are drawn.
-  std::vector<std::uint8_t> sample(const SampleOptions& options);
+  std::vector<std::uint8_t> sample(const SampleOptions& options) const;
   /// The latents that sample() decodes, in the order of latent_shapes().
-  Latents draw_latents(const SampleOptions& options);
+  Latents draw_latents(const SampleOptions& options) const;
   /// The same for flows of numbers.
-  std::vector<double> decode_numbers(const Latents& latents, int n);
-  std::vector<double> sample_numbers(const SampleOptions& options);
+  std::vector<double> decode_numbers(const Latents& latents, int n) const;
+  std::vector<double> sample_numbers(const SampleOptions& options) const;
 
   /// The layers as a function on n examples of dims() numbers (NHWC): x -> z. Where layers split, z is the latents of
   /// an example one after the other. For flows of 8-bit images x is what their dequantization gives. Base and
   /// dequantization take no part.
-  Transformed transform(std::span<const double> x, int n);
-  Transformed inverse_transform(std::span<const double> z, int n);
+  Transformed transform(std::span<const double> x, int n) const;
+  Transformed inverse_transform(std::span<const double> z, int n) const;
 
   /// Kernels, copies and fills of the captured pass of log_prob(), and of decode() and sample(); 0 where nothing is
   /// captured.
@@ -165,7 +169,7 @@ class Flow {
   /// Where a forward pass first meets a value that is not finite: "layer flows.3 (squeeze), image 17"; nothing if
   /// all are finite. Images are named by their index.
   std::optional<std::string> find_non_finite(Batch batch, DequantizationNoise noise, DType path,
-                                             bool batch_statistics = false);
+                                             bool batch_statistics = false) const;
 
   /// Of a layer whose log-determinant is bounded: what it is on average over the examples, and its bound.
   struct BoundedLogdet {
@@ -174,7 +178,7 @@ class Flow {
   };
   /// Flows stall when every coupling expands as much as it can: this is how near they are. Batch norms take running
   /// statistics.
-  std::vector<BoundedLogdet> bounded_logdets(Batch batch, DequantizationNoise noise);
+  std::vector<BoundedLogdet> bounded_logdets(Batch batch, DequantizationNoise noise) const;
 
   /// A part of log p(x), which is their sum.
   struct LedgerTerm {
@@ -186,7 +190,7 @@ class Flow {
   /// Where log p(x) of each example comes from, in the order of the layers: for images the width of a grey level and
   /// the logit, and the parts of a variational dequantization; each layer's log-determinant, and the log-density of
   /// what a split lets go; the base. One pass, whatever inference_batch() is.
-  std::vector<LedgerTerm> ledger(Batch batch, DequantizationNoise noise);
+  std::vector<LedgerTerm> ledger(Batch batch, DequantizationNoise noise) const;
 
   /// A batch behind a layer.
   struct LayerOutput {
@@ -195,10 +199,10 @@ class Flow {
     std::vector<double> values;  ///< NHWC, of all examples
   };
   /// The examples behind the dequantization ("flows.0") and behind each layer, in f64. One pass.
-  std::vector<LayerOutput> layer_outputs(Batch batch, DequantizationNoise noise);
+  std::vector<LayerOutput> layer_outputs(Batch batch, DequantizationNoise noise) const;
   /// The same the other way: latents ("base"), and what each layer's inverse makes of them, from the last layer to the
   /// first.
-  std::vector<LayerOutput> inverse_outputs(const Latents& latents, int n);
+  std::vector<LayerOutput> inverse_outputs(const Latents& latents, int n) const;
 
   /// d log p(x) / dz of each example in nats, z being the data behind the dequantization ("flows.0"), whose noise is
   /// held as it is: what would make it likelier. NHWC. The gradients of the parameters are overwritten.
@@ -252,10 +256,17 @@ class Flow {
   std::vector<NamedMask> masks() const;
 
  private:
+  // models/fixed_passes.h
+  struct Scoring;
+  struct Decoding;
+  struct Workspace;
+  struct Workspaces;
+  class Borrowed;
+
   /// Runs one layer forward on n examples of its own, given as `path`; what it makes, in f64, and its log-determinants.
-  Transformed run_layer(const PlacedLayer& layer, MapShape input, std::span<const double> x, DType path);
+  Transformed run_layer(const PlacedLayer& layer, MapShape input, std::span<const double> x, DType path) const;
   /// A layer's part of layer_health().
-  double round_trip_error(const PlacedLayer& layer, MapShape input, std::span<const double> x);
+  double round_trip_error(const PlacedLayer& layer, MapShape input, std::span<const double> x) const;
   void find_dead_channels(std::vector<LayerHealth>& layers, Batch batch, DequantizationNoise noise);
   /// A batch in memory of the tape.
   BatchTensors uploaded(Tape& tape, Batch batch, DequantizationNoise noise, DType path) const;
@@ -280,27 +291,28 @@ class Flow {
   /// Of what the first layer behind the dequantization sees.
   MapShape layer_shape(int n) const { return layer_shape_.with_images(n); }
 
+  std::optional<std::string> find_non_finite(Workspace& work, Batch batch, DequantizationNoise noise, DType path,
+                                             bool batch_statistics) const;
+
   // models/inference.cpp: passes of one batch size
-  struct Scoring;
-  struct Decoding;
-  /// Calls fn(begin, n) for consecutive passes of at most inference_batch_ examples. A pass that ran out of memory is
+  /// Calls fn(begin, n) for consecutive passes of at most inference_batch() examples. A pass that ran out of memory is
   /// made again in halves.
   template <class Fn>
-  void in_passes(int count, Fn&& fn);
-  Scoring& scoring(int n, bool given_noise);
-  Decoding& decoding(int n);
+  void in_passes(Workspace& work, int count, Fn&& fn) const;
+  Scoring& scoring(Workspace& work, int n, bool given_noise) const;
+  Decoding& decoding(Workspace& work, int n) const;
   /// A temperature for each latent. Throws Error if one is negative or not finite, or there are not as many.
   std::vector<double> temperatures_of(const SampleOptions& options) const;
   /// Draws the latents of a pass: those of samples `begin` and on.
-  void draw(Decoding& pass, const SampleOptions& options, int begin);
+  void draw(Decoding& pass, const SampleOptions& options, int begin) const;
   /// Runs `fill`, which lays latents into the pass, and writes what they stand for to `data`. Throws NotFinite, for an
   /// example counted from `first`.
   template <class Fill>
-  void run_decoding(Decoding& pass, std::uint32_t first, void* data, Fill&& fill);
+  void run_decoding(Workspace& work, Decoding& pass, std::uint32_t first, void* data, Fill&& fill) const;
   /// "layer flows.3 (squeeze), image 17": where the latents of the pass first become something that is not finite.
-  std::string find_non_finite_inverse(const Decoding& pass, std::uint32_t first);
-  void decode_into(const Latents& latents, int n, std::byte* data);
-  void sample_into(const SampleOptions& options, std::byte* data);
+  std::string find_non_finite_inverse(Tape& tape, const Decoding& pass, std::uint32_t first) const;
+  void decode_into(const Latents& latents, int n, std::byte* data) const;
+  void sample_into(const SampleOptions& options, std::byte* data) const;
   std::size_t example_bytes() const;
 
   FlowConfig config_;
@@ -312,10 +324,7 @@ class Flow {
   std::unique_ptr<Base> base_;
   bool data_initialized_ = false;
   std::optional<Origin> origin_;
-  int inference_batch_ = kInferenceBatch;
-  std::unique_ptr<Tape> tape_;  ///< for passes that are not repeated
-  std::unique_ptr<Scoring> scoring_;
-  std::unique_ptr<Decoding> decoding_;
+  std::unique_ptr<Workspaces> workspaces_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "kernels/likelihood.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// A flow with random parameters and one example.
@@ -172,4 +172,4 @@ void set_random_parameters(Flow& flow, std::uint64_t seed) {
   flow.weights_changed();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

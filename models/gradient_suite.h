@@ -4,7 +4,7 @@
 #include "autograd/gradient_suite.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A named model in its smallest form that has all of its kinds of layers: for the smallest data that they fit, the
 /// tutorial's with networks as they are, the others with few couplings and narrow networks.
@@ -34,4 +34,4 @@ inline constexpr double kFlowGradientBound = 1e-5;
 /// Float rounds in some forty layers, where kFloatGradientBound is for one op.
 inline constexpr double kFloatFlowGradientBound = 1e-4;
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

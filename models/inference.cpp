@@ -7,7 +7,7 @@
 #include "kernels/likelihood.h"
 #include "models/fixed_passes.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Copies example by example between n rows of `row` numbers and n rows of `part` numbers that begin at `offset` there.
@@ -29,10 +29,13 @@ bool all_finite(const std::vector<double>& values) {
 
 }  // namespace
 
+void Flow::set_inference_batch(int n) { workspaces_->inference_batch = n; }
+int Flow::inference_batch() const { return workspaces_->inference_batch; }
+
 template <class Fn>
-void Flow::in_passes(int count, Fn&& fn) {
+void Flow::in_passes(Workspace& work, int count, Fn&& fn) const {
   for (int begin = 0; begin < count;) {
-    const int n = std::min(inference_batch_, count - begin);
+    const int n = std::min(inference_batch(), count - begin);
     std::string why;
     try {
       fn(begin, n);
@@ -43,31 +46,35 @@ void Flow::in_passes(int count, Fn&& fn) {
     } catch (const std::bad_alloc&) {
       why = "out of memory";
     }
-    scoring_.reset();
-    decoding_.reset();
-    tape_->give_back();
+    work.give_back();
+    {
+      const std::lock_guard guard(workspaces_->lock);
+      workspaces_->free.clear();
+    }
     if (n == 1) throw OutOfMemory(why + " (not even one example has room)");
-    inference_batch_ = n / 2;
+    workspaces_->inference_batch = n / 2;
   }
 }
 
-Flow::Scoring& Flow::scoring(int n, bool given_noise) {
-  if (scoring_ == nullptr || scoring_->n != n || scoring_->given_noise != given_noise) {
-    scoring_.reset();  // its memory first
-    scoring_ = std::make_unique<Scoring>(device());
-    scoring_->n = n;
-    scoring_->given_noise = given_noise;
-    scoring_->batch = batch_layout(n, DType::kF64, given_noise).allocate(scoring_->inputs);
+Flow::Scoring& Flow::scoring(Workspace& work, int n, bool given_noise) const {
+  std::unique_ptr<Scoring>& pass = work.scoring;
+  if (pass == nullptr || pass->n != n || pass->given_noise != given_noise) {
+    pass.reset();  // its memory first
+    pass = std::make_unique<Scoring>(device());
+    pass->n = n;
+    pass->given_noise = given_noise;
+    pass->batch = batch_layout(n, DType::kF64, given_noise).allocate(pass->inputs);
   }
-  return *scoring_;
+  return *pass;
 }
 
-std::vector<double> Flow::log_prob(Batch batch, DequantizationNoise noise) {
+std::vector<double> Flow::log_prob(Batch batch, DequantizationNoise noise) const {
+  const Borrowed work(*this);
   std::vector<double> result(batch.n);
-  in_passes(batch.n, [&](int begin, int n) {
+  in_passes(*work, batch.n, [&](int begin, int n) {
     const TraceRange range("score");
     const bool given_noise = noise.values != nullptr;
-    Scoring& pass = scoring(n, given_noise);
+    Scoring& pass = scoring(*work, n, given_noise);
     batch_layout(n, DType::kF64, given_noise)
         .upload(device(), pass.batch, batch.slice(dims(), begin, n), noise.slice(dims(), begin));
     pass.replay.run([&] { pass.tape.start(false); },
@@ -78,7 +85,7 @@ std::vector<double> Flow::log_prob(Batch batch, DequantizationNoise noise) {
   return result;
 }
 
-std::vector<double> Flow::log_prob_draws(Batch batch, NoiseStream stream, int samples) {
+std::vector<double> Flow::log_prob_draws(Batch batch, NoiseStream stream, int samples) const {
   require(samples > 0, "importance sampling needs at least one sample");
   std::vector<double> draws;
   for (int k = 0; k < samples; ++k) {
@@ -89,41 +96,43 @@ std::vector<double> Flow::log_prob_draws(Batch batch, NoiseStream stream, int sa
   return draws;
 }
 
-std::vector<double> Flow::log_prob(Batch batch, NoiseStream stream, int samples) {
+std::vector<double> Flow::log_prob(Batch batch, NoiseStream stream, int samples) const {
   const std::vector<double> draws = log_prob_draws(batch, stream, samples);
   std::vector<double> result(batch.n);
   for (int i = 0; i < batch.n; ++i) result[i] = log_mean_exp(&draws[i], samples, batch.n);
   return result;
 }
 
-Latents Flow::encode(Batch batch, DequantizationNoise noise) {
+Latents Flow::encode(Batch batch, DequantizationNoise noise) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   Latents latents;
   for (const auto& [name, shape] : latent_shapes()) {
     latents.push_back({name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * batch.n)});
   }
-  in_passes(batch.n, [&](int begin, int n) {
-    tape_->start(false);
+  in_passes(*work, batch.n, [&](int begin, int n) {
+    tape.start(false);
     const Batch piece = batch.slice(dims(), begin, n);
-    Pass pass = forward(*tape_, piece, noise.slice(dims(), begin), DType::kF64, true);
-    pass.latents.push_back(tape_->value(pass.z));
+    Pass pass = forward(tape, piece, noise.slice(dims(), begin), DType::kF64, true);
+    pass.latents.push_back(tape.value(pass.z));
     bool finite = true;
     for (std::size_t k = 0; k < latents.size(); ++k) {
-      const std::vector<double> values = tape_->read<double>(pass.latents[k]);
+      const std::vector<double> values = tape.read<double>(pass.latents[k]);
       finite = finite && all_finite(values);
       std::copy(values.begin(), values.end(), latents[k].values.begin() + std::ptrdiff_t(begin * (values.size() / n)));
     }
     if (finite) return;
-    const auto where = find_non_finite(piece, noise.slice(dims(), begin), DType::kF64);
+    const auto where = find_non_finite(*work, piece, noise.slice(dims(), begin), DType::kF64, false);
     fail_not_finite("latents are", where.value_or("the base"));
   });
   return latents;
 }
 
-Flow::Decoding& Flow::decoding(int n) {
-  if (decoding_ == nullptr || decoding_->n != n) {
-    decoding_.reset();  // its memory first
-    decoding_ = std::make_unique<Decoding>(device());
-    Decoding& pass = *decoding_;
+Flow::Decoding& Flow::decoding(Workspace& work, int n) const {
+  if (work.decoding == nullptr || work.decoding->n != n) {
+    work.decoding.reset();  // its memory first
+    work.decoding = std::make_unique<Decoding>(device());
+    Decoding& pass = *work.decoding;
     pass.n = n;
     for (const auto& [name, shape] : latent_shapes()) {
       pass.latents.push_back(pass.inputs.tensor(DType::kF64, shape.with_images(n)));
@@ -132,34 +141,34 @@ Flow::Decoding& Flow::decoding(int n) {
     pass.stream = pass.inputs.tensor(DType::kU8, Shape{int(sizeof(NoiseStream))});
     pass.data = pass.inputs.tensor(takes_images() ? DType::kU8 : DType::kF64, layer_shape(n));
   }
-  return *decoding_;
+  return *work.decoding;
 }
 
 template <class Fill>
-void Flow::run_decoding(Decoding& decoding, std::uint32_t first, void* data, Fill&& fill) {
+void Flow::run_decoding(Workspace& work, Decoding& decoding, std::uint32_t first, void* data, Fill&& fill) const {
   const TraceRange range("decode");
   Tape& tape = decoding.tape;
   fill();
-  const auto work = [&] {
+  const auto decode = [&] {
     const ParameterVars parameters(tape, parameters_);
     FlowPass pass{tape, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
     decoding.x = run_inverse(pass, base_->inverse(pass, tape.constant(decoding.latents.back())));
     input_->inverse(pass, decoding.x, decoding.data);
   };
-  decoding.replay.run([&] { tape.start(false); }, work);
+  decoding.replay.run([&] { tape.start(false); }, decode);
   download(device(), data, decoding.data.raw(), decoding.data.bytes());
   if (all_finite(tape.read<double>(takes_images() ? tape.value(decoding.x) : decoding.data))) return;
   fill();  // the pass has written over its latents
-  fail_not_finite(takes_images() ? "images are" : "numbers are", find_non_finite_inverse(decoding, first));
+  fail_not_finite(takes_images() ? "images are" : "numbers are", find_non_finite_inverse(work.tape, decoding, first));
 }
 
-std::string Flow::find_non_finite_inverse(const Decoding& decoding, std::uint32_t first) {
+std::string Flow::find_non_finite_inverse(Tape& tape, const Decoding& decoding, std::uint32_t first) const {
   std::optional<std::string> found;
   const std::vector<LayerInfo> infos = layers();
-  tape_->start(false);
+  tape.start(false);
   const auto look = [&](int layer, Var z) {
     if (found) return;
-    const std::vector<double> values = tape_->read<double>(tape_->value(z));
+    const std::vector<double> values = tape.read<double>(tape.value(z));
     const auto bad = std::find_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); });
     if (bad == values.end()) return;
     const std::size_t example = std::size_t(bad - values.begin()) / (values.size() / decoding.n);
@@ -167,9 +176,9 @@ std::string Flow::find_non_finite_inverse(const Decoding& decoding, std::uint32_
     found = place + " (" + infos[layer].description + "), " + (takes_images() ? "image " : "row ") +
             std::to_string(first + example);
   };
-  const ParameterVars parameters(*tape_, parameters_);
-  FlowPass pass{*tape_, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
-  const Var z = base_->inverse(pass, tape_->constant(decoding.latents.back()));
+  const ParameterVars parameters(tape, parameters_);
+  FlowPass pass{tape, parameters, parameters_.dtype(), Var{}, {decoding.latents.begin(), decoding.latents.end() - 1}};
+  const Var z = base_->inverse(pass, tape.constant(decoding.latents.back()));
   look(int(infos.size()) - 1, z);
   run_inverse(pass, z, look);
   return found.value_or("layer " + infos[0].name + " (" + infos[0].description + ")");
@@ -177,7 +186,8 @@ std::string Flow::find_non_finite_inverse(const Decoding& decoding, std::uint32_
 
 std::size_t Flow::example_bytes() const { return dims() * (takes_images() ? 1 : sizeof(double)); }
 
-void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
+void Flow::decode_into(const Latents& latents, int n, std::byte* data) const {
+  const Borrowed work(*this);
   const auto shapes = latent_shapes();
   require(latents.size() == shapes.size(), "the number of latents is not that of the flow");
   for (std::size_t k = 0; k < shapes.size(); ++k) {
@@ -189,9 +199,9 @@ void Flow::decode_into(const Latents& latents, int n, std::byte* data) {
                 std::to_string(n) + " x " + std::to_string(s.h) + " x " + std::to_string(s.w) + " x " +
                 std::to_string(s.c) + " numbers");
   }
-  in_passes(n, [&](int begin, int count) {
-    Decoding& pass = decoding(count);
-    run_decoding(pass, std::uint32_t(begin), data + begin * example_bytes(), [&] {
+  in_passes(*work, n, [&](int begin, int count) {
+    Decoding& pass = decoding(*work, count);
+    run_decoding(*work, pass, std::uint32_t(begin), data + begin * example_bytes(), [&] {
       for (std::size_t k = 0; k < latents.size(); ++k) {
         upload(device(), pass.latents[k], &latents[k].values[begin * shapes[k].second.size()]);
       }
@@ -208,7 +218,7 @@ std::vector<double> Flow::temperatures_of(const SampleOptions& options) const {
   return all;
 }
 
-void Flow::draw(Decoding& pass, const SampleOptions& options, int begin) {
+void Flow::draw(Decoding& pass, const SampleOptions& options, int begin) const {
   std::vector<std::uint32_t> index(pass.n);
   for (int i = 0; i < pass.n; ++i) index[i] = options.first + std::uint32_t(begin + i);
   upload(device(), pass.index, index.data());
@@ -226,23 +236,25 @@ void Flow::draw(Decoding& pass, const SampleOptions& options, int begin) {
   }
 }
 
-void Flow::sample_into(const SampleOptions& options, std::byte* data) {
+void Flow::sample_into(const SampleOptions& options, std::byte* data) const {
   temperatures_of(options);  // with its complaints
-  in_passes(options.count, [&](int begin, int count) {
-    Decoding& pass = decoding(count);
-    run_decoding(pass, options.first + std::uint32_t(begin), data + begin * example_bytes(),
+  const Borrowed work(*this);
+  in_passes(*work, options.count, [&](int begin, int count) {
+    Decoding& pass = decoding(*work, count);
+    run_decoding(*work, pass, options.first + std::uint32_t(begin), data + begin * example_bytes(),
                  [&] { draw(pass, options, begin); });
   });
 }
 
-Latents Flow::draw_latents(const SampleOptions& options) {
+Latents Flow::draw_latents(const SampleOptions& options) const {
   temperatures_of(options);  // with its complaints
+  const Borrowed work(*this);
   Latents latents;
   for (const auto& [name, shape] : latent_shapes()) {
     latents.push_back({name, shape.h, shape.w, shape.c, std::vector<double>(shape.size() * options.count)});
   }
-  in_passes(options.count, [&](int begin, int count) {
-    Decoding& pass = decoding(count);
+  in_passes(*work, options.count, [&](int begin, int count) {
+    Decoding& pass = decoding(*work, count);
     draw(pass, options, begin);
     for (std::size_t k = 0; k < latents.size(); ++k) {
       const std::size_t size = latents[k].values.size() / options.count;
@@ -252,7 +264,7 @@ Latents Flow::draw_latents(const SampleOptions& options) {
   return latents;
 }
 
-std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) {
+std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) const {
   require(takes_images(), "this flow takes numbers: it has no images to decode");
   require(n >= 0, "the number of examples cannot be negative");
   std::vector<std::uint8_t> images(n * dims());
@@ -260,7 +272,7 @@ std::vector<std::uint8_t> Flow::decode(const Latents& latents, int n) {
   return images;
 }
 
-std::vector<std::uint8_t> Flow::sample(const SampleOptions& options) {
+std::vector<std::uint8_t> Flow::sample(const SampleOptions& options) const {
   require(takes_images(), "this flow takes numbers: it has no images to sample");
   require(options.count >= 0, "the number of samples cannot be negative");
   std::vector<std::uint8_t> images(options.count * dims());
@@ -268,7 +280,7 @@ std::vector<std::uint8_t> Flow::sample(const SampleOptions& options) {
   return images;
 }
 
-std::vector<double> Flow::decode_numbers(const Latents& latents, int n) {
+std::vector<double> Flow::decode_numbers(const Latents& latents, int n) const {
   require(!takes_images(), "this flow takes 8-bit images: it has no numbers to decode");
   require(n >= 0, "the number of examples cannot be negative");
   std::vector<double> values(n * dims());
@@ -276,7 +288,7 @@ std::vector<double> Flow::decode_numbers(const Latents& latents, int n) {
   return values;
 }
 
-std::vector<double> Flow::sample_numbers(const SampleOptions& options) {
+std::vector<double> Flow::sample_numbers(const SampleOptions& options) const {
   require(!takes_images(), "this flow takes 8-bit images: it has no numbers to sample");
   require(options.count >= 0, "the number of samples cannot be negative");
   std::vector<double> values(options.count * dims());
@@ -284,12 +296,13 @@ std::vector<double> Flow::sample_numbers(const SampleOptions& options) {
   return values;
 }
 
-Transformed Flow::transform(std::span<const double> x, int n) {
+Transformed Flow::transform(std::span<const double> x, int n) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   require(n >= 0 && x.size() == n * dims(), "the number of values is not that of n examples of the flow");
   Transformed result{std::vector<double>(x.size()), std::vector<double>(n)};
   const auto shapes = latent_shapes();
-  in_passes(n, [&](int begin, int count) {
-    Tape& tape = *tape_;
+  in_passes(*work, n, [&](int begin, int count) {
     tape.start(false);
     const auto zeros = [&] {
       const Var sums = tape.output(DType::kF64, Shape{count}, false);
@@ -317,12 +330,13 @@ Transformed Flow::transform(std::span<const double> x, int n) {
   return result;
 }
 
-Transformed Flow::inverse_transform(std::span<const double> z, int n) {
+Transformed Flow::inverse_transform(std::span<const double> z, int n) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   require(n >= 0 && z.size() == n * dims(), "the number of values is not that of n examples of the flow");
   Transformed result{std::vector<double>(z.size()), std::vector<double>(n)};
   const auto shapes = latent_shapes();
-  in_passes(n, [&](int begin, int count) {
-    Tape& tape = *tape_;
+  in_passes(*work, n, [&](int begin, int count) {
     tape.start(false);
     const ParameterVars parameters(tape, parameters_);
     FlowPass pass{tape, parameters, parameters_.dtype(), tape.output(DType::kF64, Shape{count}, false), {}};
@@ -349,7 +363,14 @@ Transformed Flow::inverse_transform(std::span<const double> z, int n) {
   return result;
 }
 
-std::size_t Flow::scoring_graph_nodes() const { return scoring_ == nullptr ? 0 : scoring_->replay.node_count(); }
-std::size_t Flow::decoding_graph_nodes() const { return decoding_ == nullptr ? 0 : decoding_->replay.node_count(); }
+std::size_t Flow::scoring_graph_nodes() const {
+  const Borrowed work(*this);
+  return work->scoring == nullptr ? 0 : work->scoring->replay.node_count();
+}
 
-}  // namespace flowsmith
+std::size_t Flow::decoding_graph_nodes() const {
+  const Borrowed work(*this);
+  return work->decoding == nullptr ? 0 : work->decoding->replay.node_count();
+}
+
+}  // namespace flowsmith::core

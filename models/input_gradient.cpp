@@ -1,13 +1,14 @@
 // The gradient of a score by what the layers see of data.
 #include "engine/device_memory.h"
 #include "engine/dispatch.h"
-#include "models/flow.h"
+#include "models/fixed_passes.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::vector<double> Flow::log_prob_gradient(Batch batch, DequantizationNoise noise) {
   const std::vector<double> x = layer_outputs(batch, noise).front().values;
-  Tape& tape = *tape_;
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   tape.start(true);
   const DType path = parameters_.dtype();
   const Tensor value = tape.arena().tensor(path, layer_shape(batch.n)),
@@ -30,4 +31,4 @@ std::vector<double> Flow::log_prob_gradient(Batch batch, DequantizationNoise noi
   return gradient;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

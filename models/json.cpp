@@ -6,7 +6,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::string json_reason(const std::exception& error) {
   constexpr std::size_t kLongest = 200;  // it quotes the text
@@ -30,4 +30,4 @@ nlohmann::ordered_json parse_json(std::string_view text) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

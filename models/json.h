@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What an exception of the JSON library says, without its name for the case.
 std::string json_reason(const std::exception& error);
@@ -15,4 +15,4 @@ std::string json_reason(const std::exception& error);
 /// anything of ours: the library copies and writes values by recursion, which such a text would let run out of stack.
 nlohmann::ordered_json parse_json(std::string_view text);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

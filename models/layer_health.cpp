@@ -5,9 +5,9 @@
 #include "engine/device_memory.h"
 #include "engine/dispatch.h"
 #include "kernels/likelihood.h"
-#include "models/flow.h"
+#include "models/fixed_passes.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // A step of x, small beside it and large beside the rounding of doubles: exact for a line, which affine couplings are.
@@ -45,8 +45,9 @@ std::vector<double> moved(const NamedMask& named, MapShape map, std::span<const 
 
 }  // namespace
 
-Transformed Flow::run_layer(const PlacedLayer& layer, MapShape input, std::span<const double> x, DType path) {
-  Tape& tape = *tape_;
+Transformed Flow::run_layer(const PlacedLayer& layer, MapShape input, std::span<const double> x, DType path) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   tape.start(false);
   const auto zeros = [&] {
     const Var sums = tape.output(DType::kF64, Shape{input.n}, false);
@@ -68,8 +69,9 @@ Transformed Flow::run_layer(const PlacedLayer& layer, MapShape input, std::span<
   return result;
 }
 
-double Flow::round_trip_error(const PlacedLayer& layer, MapShape input, std::span<const double> x) {
-  Tape& tape = *tape_;
+double Flow::round_trip_error(const PlacedLayer& layer, MapShape input, std::span<const double> x) const {
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   tape.start(false);
   const Var logdet = tape.output(DType::kF64, Shape{input.n}, false);
   fill_zero(device(), tape.value(logdet));
@@ -82,9 +84,11 @@ double Flow::round_trip_error(const PlacedLayer& layer, MapShape input, std::spa
 }
 
 void Flow::find_dead_channels(std::vector<LayerHealth>& layers, Batch batch, DequantizationNoise noise) {
-  tape_->start(true);
-  const Pass pass = forward(*tape_, batch, noise, parameters_.dtype(), false);
-  tape_->backward(mean_negative_log_prob(*tape_, pass.log_prob, nats_per_unit()));
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
+  tape.start(true);
+  const Pass pass = forward(tape, batch, noise, parameters_.dtype(), false);
+  tape.backward(mean_negative_log_prob(tape, pass.log_prob, nats_per_unit()));
   for (LayerHealth& layer : layers) {
     std::vector<int> biases;
     for (int i = 0; i < parameters_.count(); ++i) {
@@ -137,10 +141,11 @@ std::vector<Flow::LayerHealth> Flow::layer_health(Batch batch, DequantizationNoi
   return all;
 }
 
-std::vector<Flow::LayerOutput> Flow::inverse_outputs(const Latents& latents, int n) {
+std::vector<Flow::LayerOutput> Flow::inverse_outputs(const Latents& latents, int n) const {
   const auto shapes = latent_shapes();
   require(latents.size() == shapes.size(), "the number of latents is not that of the flow");
-  Tape& tape = *tape_;
+  const Borrowed work(*this);
+  Tape& tape = work->tape;
   tape.start(false);
   const Var logdet = tape.output(DType::kF64, Shape{n}, false);
   fill_zero(device(), tape.value(logdet));
@@ -163,4 +168,4 @@ std::vector<Flow::LayerOutput> Flow::inverse_outputs(const Latents& latents, int
   return outputs;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct NamedConfig {
   std::string_view name;  ///< of the file, without .json
@@ -14,4 +14,4 @@ struct NamedConfig {
 /// In alphabetical order.
 std::span<const NamedConfig> named_configs();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,5 +1,5 @@
-// Every type of layer, transformer, conditioner, dequantization and base that a configuration can name: one table each,
-// in registry.cpp.
+// Every type of layer, transformer, conditioner, dequantization and base that a configuration can name: one list each, in
+// registry.cpp, to which programs may add their own.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 #include "models/component.h"
 #include "models/settings.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Base;
 class Bijector;
@@ -31,6 +31,15 @@ using ConditionerType = MakeableType<Conditioner, int>;
 using DequantizationType = MakeableType<InputLayer>;
 using BaseType = MakeableType<Base>;
 
+/// Adds a type to those that configurations of this process can name from now on, as `"type": "its name"`. From any
+/// thread. Throws Error if the name is taken.
+void register_type(LayerType type);
+void register_type(TransformerType type);
+void register_type(ConditionerType type);
+void register_type(DequantizationType type);
+void register_type(BaseType type);
+
+/// Those of a kind; they stay where they are.
 std::vector<const ComponentType*> component_types(ComponentKind kind);
 
 std::unique_ptr<Bijector> make_layer(const Settings& settings, Builder& builder);
@@ -39,4 +48,4 @@ std::unique_ptr<Conditioner> make_conditioner(const Settings& settings, Builder&
 std::unique_ptr<InputLayer> make_dequantization(const Settings& settings, Builder& builder);
 std::unique_ptr<Base> make_base(const Settings& settings, Builder& builder);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Settings::Settings(const nlohmann::ordered_json& json, std::string path)
     : json_(std::make_shared<const nlohmann::ordered_json>(json)), path_(std::move(path)) {}
@@ -23,4 +23,4 @@ std::vector<Settings> Settings::components(const char* key) const {
   return list;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Settings {
  public:
@@ -32,4 +32,4 @@ class Settings {
   std::string path_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -35,5 +35,5 @@ check report images/report.html
 check report plane/report.html
 "$root/flow" explore --help >/dev/null  # builds it
 "$root/flow" score --help >/dev/null
-check explore "$root/build/bin/flow-explore" "$root/data/weights/multiscale.safetensors" --score "$root/build/bin/flow-score"
-check explore "$root/build/bin/flow-explore" plane/best.safetensors
+check explore "$root/build/bin/flowsmith" "$root/data/weights/multiscale.safetensors" --score
+check explore "$root/build/bin/flowsmith" plane/best.safetensors

@@ -1,7 +1,8 @@
-// flow-bench: how fast the models and their kernels run, and how near the machine's ceiling.
+// flowsmith bench: how fast the models and their kernels run, and how near the machine's ceiling.
 #include <algorithm>
 #include <optional>
 
+#include "tools/tool_list.h"
 #include "kernels/cpu/peak.h"
 #include "tools/bench/benchmark.h"
 #include "tools/device_options.h"
@@ -9,7 +10,7 @@
 #include "tools/progress.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kDescription =
@@ -130,11 +131,9 @@ int bench(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  using namespace flowsmith;
-  cxxopts::Options options("flow bench", std::string(kDescription) + "\nNames: " + benchmark_names() + "\n");
+int bench_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith bench", std::string(kDescription) + "\nNames: " + benchmark_names() + "\n");
   // clang-format off
   options.add_options()
       ("filter", "Regular expression (ECMAScript) searched in NAME/MODEL, e.g. 'gated_block.*/28x28x32'",
@@ -143,7 +142,7 @@ int main(int argc, char** argv) {
        cxxopts::value<int>()->default_value("128"))
       ("repeats", "Rounds", cxxopts::value<int>()->default_value("5"))
       ("edition", "of the tutorial: 2024, 2022 or jax", cxxopts::value<std::string>()->default_value("2024"))
-      ("recompute", "Training steps with recompute too (see flow train): train_step_recompute (default: off)",
+      ("recompute", "Training steps with recompute too (see flowsmith train): train_step_recompute (default: off)",
        cxxopts::value<bool>()->default_value("false"))
       ("growth", "Training steps of the tutorial's models of twice the batch, couplings and side, and on one thread, too: "
        "how time grows with the work (default: off)",
@@ -151,5 +150,7 @@ int main(int argc, char** argv) {
       ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   // clang-format on
   add_device_options(options, "cpu");
-  return run_tool("flow bench", options, argc, argv, bench);
+  return run_tool("flowsmith bench", options, argc, argv, bench);
 }
+
+}  // namespace flowsmith::core

@@ -1,14 +1,15 @@
-// flow-curves: learning curves of one or several runs in one chart.
+// flowsmith curves: learning curves of one or several runs in one chart.
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "models/training/run_folder.h"
+#include "tools/tool_list.h"
+#include "models/runs/run_folder.h"
 #include "tools/files.h"
 #include "tools/pictures/curves_view.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Of the folder of a run, or of a metrics.csv.
@@ -37,7 +38,7 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
 nlohmann::ordered_json json_of(const MetricCurve& curve) { return {{"steps", curve.steps}, {"values", curve.values}}; }
 
 int draw_curves(const cxxopts::ParseResult& options) {
-  if (options.count("runs") == 0) throw Error("name one or more runs: flow curves runs/multiscale");
+  if (options.count("runs") == 0) throw Error("name one or more runs: flowsmith curves runs/multiscale");
   const auto runs = options["runs"].as<std::vector<std::string>>();
   const std::string picture = output_from(options, "out", "curves.png"), json = output_from(options, "json", "");
   std::vector<NamedFile> inputs;
@@ -65,10 +66,9 @@ int draw_curves(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow curves",
+int curves_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith curves",
                            "Learning curves: training, validation and the closing test of one or several runs in one "
                            "chart.\n");
   // clang-format off
@@ -81,5 +81,7 @@ int main(int argc, char** argv) {
   // clang-format on
   options.parse_positional({"runs"});
   options.positional_help("RUN...");
-  return flowsmith::run_tool("flow curves", options, argc, argv, flowsmith::draw_curves);
+  return run_tool("flowsmith curves", options, argc, argv, draw_curves);
 }
+
+}  // namespace flowsmith::core

@@ -4,9 +4,9 @@
 #include <cxxopts.hpp>
 #include <string>
 
-#include "models/training/evaluation.h"
+#include "models/runs/evaluation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What people should know of the examples, on stderr.
 inline void say_note(const std::string& note) {
@@ -39,4 +39,4 @@ inline DatasetChoice dataset_of(const cxxopts::ParseResult& options, const std::
   return choice;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,13 +1,15 @@
-// flow-decode: all latents of a flow back to images or numbers.
+// flowsmith decode: all latents of a flow back to images or numbers.
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
-#include "models/files/latents_file.h"
+#include "models/interchange/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kPiece = 64;
@@ -20,7 +22,7 @@ int decode(const cxxopts::ParseResult& options) {
   const std::string out = output_named(options["out"].as<std::string>());
   require_outputs({{"--weights", weights}, {"--latents", path}}, {{"--out", out}});
   require_kind({"--out", out}, ".npy");
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   const LatentBatch batch = latents_from_file(flow, read_safetensors(path), path);
   std::vector<std::uint8_t> images;
   std::vector<double> values;
@@ -57,17 +59,18 @@ int decode(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow decode", "Turns the latents of flow encode back into what was encoded.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+int decode_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith decode", "Turns the latents of flowsmith encode back into what was encoded.\n");
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
       ("weights", "Those that made the latents: a weight file, the folder of a run, or a name in data/weights" + default_weights, cxxopts::value<std::string>())
       ("latents", "Latents (safetensors)", cxxopts::value<std::string>())
       ("out", "What was encoded as an array (.npy): uint8, N x height x width (x 3 in colour), or float64, N x D", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow decode", options, argc, argv, flowsmith::decode);
+  add_device_options(options);
+  return run_tool("flowsmith decode", options, argc, argv, decode);
 }
+
+}  // namespace flowsmith::core

@@ -1,15 +1,17 @@
-// flow-dequant: what dequantization does to discrete values, and to the pixels of images.
+// flowsmith dequant: what dequantization does to discrete values, and to the pixels of images.
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/pictures/dequantization_view.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// "uniform", or "p0,p1,...": a probability for each value, which are brought to a sum of 1.
@@ -50,7 +52,7 @@ int look_at_dequantization(const cxxopts::ParseResult& options) {
   require_outputs({{"--weights", weights}, {"--images", images}}, {{"--out", picture}, {"--json", json}});
   require_figure({"--out", picture});
   require_kind({"--json", json}, ".json");
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   if (!flow.takes_images()) throw Error(weights + ": a flow of numbers, which dequantizes nothing");
   const ExamplePiece examples =
       examples_from(options, images, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
@@ -76,18 +78,17 @@ int look_at_dequantization(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int dequant_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow dequant",
+      "flowsmith dequant",
       "What dequantization does: the volumes of discrete values on the real line behind the logit, with a uniform "
       "prior "
       "and with a given one, and where the pixels of images lie, with uniform noise and with the flow's own.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("quants", "Discrete values of the first charts, 2 to 256", cxxopts::value<int>()->default_value("8"))
       ("prior", "Probabilities of the values: uniform, or a number for each, P0,P1,...",
        cxxopts::value<std::string>()->default_value("uniform"))
@@ -98,7 +99,9 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value("dequantization.png"))
       ("json", "The densities and histograms (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow dequant", options, argc, argv, flowsmith::look_at_dequantization);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith dequant", options, argc, argv, look_at_dequantization);
 }
+
+}  // namespace flowsmith::core

@@ -4,14 +4,7 @@
 #include "engine/device.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
-
-inline NetPrecision parse_precision(const std::string& text) {
-  if (text == "fp32") return NetPrecision::kFp32;
-  if (text == "tf32") return NetPrecision::kTf32;
-  if (text == "bf16") return NetPrecision::kBf16;
-  throw Error("unknown --nets '" + text + "': choose fp32, tf32 or bf16");
-}
+namespace flowsmith::core {
 
 inline ConvAlgorithm parse_conv_algorithm(const std::string& text) {
   if (text == "fused") return ConvAlgorithm::kFused;
@@ -48,7 +41,8 @@ inline Device device_named(const std::string& name) {
 /// The device that the options describe. What require_usable() would refuse is refused in the words of the options.
 inline Device device_from(const cxxopts::ParseResult& options) {
   const std::string nets = options["nets"].as<std::string>();
-  const NetPrecision precision = parse_precision(nets);
+  NetPrecision precision = NetPrecision::kFp32;
+  naming_options("--nets", [&] { precision = parse_precision(nets); });
   const ConvAlgorithm conv = parse_conv_algorithm(options["conv"].as<std::string>());
   Device device = device_named(options["device"].as<std::string>());
   device.threads = options["threads"].as<int>();
@@ -74,4 +68,4 @@ inline Device device_from(const cxxopts::ParseResult& options) {
   return device;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,8 +1,10 @@
-// flow-encode: images or numbers to all latents of a flow.
+// flowsmith encode: images or numbers to all latents of a flow.
 #include <cmath>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "kernels/grey_levels.h"
-#include "models/files/latents_file.h"
+#include "models/interchange/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
@@ -10,7 +12,7 @@
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kPiece = 64;
@@ -48,7 +50,7 @@ int encode(const cxxopts::ParseResult& options) {
   const std::string weights = weights_from(options), out = output_named(options["out"].as<std::string>());
   require_outputs({{"--weights", weights}, {"--images", images}}, {{"--out", out}});
   require_kind({"--out", out}, ".safetensors");
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   const ExamplePiece examples = examples_from(options, images, weights, flow, [&](ExampleSet& set) {
     naming_options("--offset and --limit",
                    [&] { set.restrict_to(options["offset"].as<std::int64_t>(), options["limit"].as<std::int64_t>()); });
@@ -90,15 +92,14 @@ int encode(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow encode",
-                           "Turns images, or numbers, into all latents of a flow; flow decode gives them back.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+int encode_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith encode",
+                           "Turns images, or numbers, into all latents of a flow; flowsmith decode gives them back.\n");
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("limit", "Encode at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples of the split first", cxxopts::value<std::int64_t>()->default_value("0"))
@@ -106,7 +107,9 @@ int main(int argc, char** argv) {
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("out", "Latents (safetensors, F64 [N, C, H, W] each)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow encode", options, argc, argv, flowsmith::encode);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith encode", options, argc, argv, encode);
 }
+
+}  // namespace flowsmith::core

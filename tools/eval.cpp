@@ -1,9 +1,11 @@
-// flow-eval: bits per dimension, or nats, of weights on a dataset, of images with importance sampling.
+// flowsmith eval: bits per dimension, or nats, of weights on a dataset, of images with importance sampling.
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "models/files/example_files.h"
-#include "models/training/evaluation.h"
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
+#include "models/interchange/example_files.h"
+#include "models/runs/evaluation.h"
 #include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
@@ -12,7 +14,7 @@
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kTimedBatch = 64;
@@ -71,7 +73,7 @@ Row evaluate_file(const std::string& path, Flow flow, const cxxopts::ParseResult
       time_of_sampling = timed(flow, sampling_ms);
     }
   } catch (const NotFinite& error) {
-    std::fprintf(stderr, "flow eval: %s: samples: %s\n", path.c_str(), error.what());
+    std::fprintf(stderr, "flowsmith eval: %s: samples: %s\n", path.c_str(), error.what());
   }
   return {path,
           flow.config().name(),
@@ -168,7 +170,7 @@ int eval(const cxxopts::ParseResult& options) {
   DatasetChoice choice;
   std::string unit;
   for (const std::string& path : weights) {
-    flows.push_back(Flow::load(path, device));
+    flows.push_back(load_flow(path, device));
     const Flow& flow = flows.back();
     unit = unit.empty() ? flow.unit() : unit;
     if (!images.empty()) continue;
@@ -197,22 +199,20 @@ int eval(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  using flowsmith::Real;
-  cxxopts::Options options("flow eval",
+int eval_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith eval",
                            "Scores a dataset under trained flows: bits per dimension or nats, times, parameters.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", std::string(flowsmith::kWeightsHelp) + "; several, or several times, for a table" + default_weights,
+      ("weights", std::string(kWeightsHelp) + "; several, or several times, for a table" + default_weights,
        cxxopts::value<std::vector<std::string>>())
-      ("data", "A dataset as flow train takes it (default: what the first weights were trained on)",
+      ("data", "A dataset as flowsmith train takes it (default: what the first weights were trained on)",
        cxxopts::value<std::string>())
       ("noise", "Of a toy density (default: its own)", cxxopts::value<Real>())
-      ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
-      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
+      ("images", kExampleFilesHelp, cxxopts::value<std::string>())
+      ("scale", kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train", cxxopts::value<std::string>()->default_value("test"))
       ("limit", "Score at most this many examples; -1: all", cxxopts::value<std::int64_t>()->default_value("-1"))
       ("offset", "Leave out this many examples first", cxxopts::value<std::int64_t>()->default_value("0"))
@@ -226,6 +226,8 @@ int main(int argc, char** argv) {
        cxxopts::value<bool>()->default_value("false"))
       ("json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow eval", options, argc, argv, flowsmith::eval);
+  add_device_options(options);
+  return run_tool("flowsmith eval", options, argc, argv, eval);
 }
+
+}  // namespace flowsmith::core

@@ -4,12 +4,12 @@
 #include <cxxopts.hpp>
 #include <string>
 
-#include "models/files/example_files.h"
-#include "models/training/evaluation.h"
+#include "models/interchange/example_files.h"
+#include "models/runs/evaluation.h"
 #include "tools/dataset_option.h"
 #include "tools/files.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The options of examples_from, but for --seed, whose text is the tool's.
 inline void add_example_options(cxxopts::Options& options) {
@@ -18,7 +18,7 @@ inline void add_example_options(cxxopts::Options& options) {
       ("images", kExampleFilesHelp, cxxopts::value<std::string>())
       ("scale", kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
+      ("data", "A dataset as flowsmith train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>());
   // clang-format on
 }
@@ -52,4 +52,4 @@ ExamplePiece examples_from(const cxxopts::ParseResult& options, const std::strin
   return {std::move(all.pixels), std::move(all.values), set.index, {}};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

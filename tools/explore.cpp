@@ -1,4 +1,4 @@
-// flow-explore: a page in the browser where one plays with a flow. The page is in tools/explore/, what it asks is
+// flowsmith explore: a page in the browser where one plays with a flow. The page is in tools/explore/, what it asks is
 // answered by tools/pictures/explorer.h, and this is the HTTP between them.
 #include <arpa/inet.h>
 #include <event2/buffer.h>
@@ -18,13 +18,15 @@
 #include <random>
 #include <string_view>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/explore/page_files.h"
 #include "tools/pictures/explorer.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using nlohmann::json;
@@ -134,7 +136,7 @@ class PageServer {
       const std::string path = evhttp_request_get_uri(request);
       const std::string door = "/" + token_ + "/";
       if (!path.starts_with(door))
-        return refuse(request, 404, "no such page: use the address that flow explore printed");
+        return refuse(request, 404, "no such page: use the address that flowsmith explore printed");
       const std::string name = path.substr(door.size());
       if (evhttp_request_get_command(request) == EVHTTP_REQ_POST) return answer(request, name);
       for (const PageFile& file : page_files()) {
@@ -209,7 +211,7 @@ int explore(const cxxopts::ParseResult& options) {
         "--open: there is no xdg-open here to start a browser: leave it out, and open the address that is printed");
   }
   const std::string weights = weights_from(options);
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   if (!flow.takes_images() && !is_plane(flow)) {
     throw Error(weights + ": the page is for flows of images and of the plane, and this is of neither");
   }
@@ -228,26 +230,27 @@ int explore(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int explore_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow explore",
+      "flowsmith explore",
       "A page where one plays with a flow: draw and see the score, its gradient and what the latents decode to; sample "
       "at "
       "a temperature for each scale; go from one image to another; change a channel of a latent; move a point through "
       "a "
       "flow of the plane. It is served to browsers on this machine alone, at an address that nobody can guess.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("port", "Where to listen; 0: any that is free", cxxopts::value<int>()->default_value("0"))
       ("open", "Start the desktop's browser with it (default: off)", cxxopts::value<bool>()->default_value("false"))
       ("seed", "Given, of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"));
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow explore", options, argc, argv, flowsmith::explore);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith explore", options, argc, argv, explore);
 }
+
+}  // namespace flowsmith::core

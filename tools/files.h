@@ -14,7 +14,7 @@
 #include "engine/text.h"
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr char kExampleFilesHelp[] =
     "A PNG file, a folder of them, an IDX file, or an array (.npy, .npz): N x height x width (x 3 in colour), or "
@@ -84,15 +84,26 @@ inline std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-/// How to call another tool from where this one was called: "./flow eval", as the script was named, or the path of the
-/// executable beside this one.
+/// How to call another tool from where this one was called: "./flow eval", as the script was named, or "flowsmith eval",
+/// with the folder of the program where PATH does not lead to it.
 inline std::string tool_command(const std::string& tool) {
   if (const char* const script = std::getenv("FLOW_COMMAND"); script != nullptr && *script != '\0') {
     return quoted(script) + " " + tool;
   }
+  namespace fs = std::filesystem;
   std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return quoted((self.parent_path() / ("flow-" + tool)).string());
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  const char* const path = std::getenv("PATH");
+  std::string_view left = path == nullptr ? "" : path;
+  while (!left.empty()) {
+    const std::string_view folder = left.substr(0, left.find(':'));
+    left.remove_prefix(std::min(left.size(), folder.size() + 1));
+    const fs::path first = fs::path(folder) / "flowsmith";
+    if (!fs::exists(first, error)) continue;
+    if (fs::equivalent(first, self, error)) return "flowsmith " + tool;
+    break;  // another one
+  }
+  return quoted(self.string()) + " " + tool;
 }
 
 /// An option and the file that it names; an empty path: it was not given.
@@ -151,4 +162,4 @@ inline void require_figure(const NamedFile& file) {
   if (!file.path.ends_with(".svg")) require_kind(file, ".png");
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

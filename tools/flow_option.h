@@ -4,11 +4,12 @@
 #include <cxxopts.hpp>
 #include <string>
 
+#include "models/interchange/checkpoints.h"
 #include "models/flow.h"
 #include "tools/model_option.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The options of flow_from beside those of the model.
 inline void add_flow_options(cxxopts::Options& options) {
@@ -28,7 +29,7 @@ inline Flow flow_from(const cxxopts::ParseResult& options) {
     for (const std::string name : {"model", "config", "set", "edition", "couplings", "height", "width", "channels"}) {
       if (options.count(name) > 0) throw Error("give --weights or --" + name + ", not both");
     }
-    return Flow::load(weights_named(options["weights"].as<std::string>()));
+    return load_flow(weights_named(options["weights"].as<std::string>()));
   }
   const FlowConfig config = config_from(options);
   const MapShape shape = config.data_shape();
@@ -48,4 +49,4 @@ inline Flow flow_from(const cxxopts::ParseResult& options) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -55,8 +55,7 @@ root=$PWD
 
 # --- the build ---
 
-tools=(flow-bench flow-train flow-eval flow-sample flow-encode flow-decode flow-parity flow-gradcheck)
-kernel_tests=test_cuda_gpu
+programs=(flowsmith test_cuda_gpu)
 
 pack_build() {
   if [ -z "${CUDACXX:-}" ] && ! command -v nvcc >/dev/null; then
@@ -64,17 +63,17 @@ pack_build() {
       [ -x "$candidate" ] && export CUDACXX=$candidate
     done
   fi
-  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON \
+  cmake -G Ninja -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DFLOWSMITH_CUDA=ON -DFLOWSMITH_TESTS=ON \
     "-DCMAKE_CUDA_ARCHITECTURES=90;80-virtual" || fail "the configuration failed"
   local target
-  for target in "${tools[@]}" "$kernel_tests"; do
+  for target in flowsmith_program test_cuda_gpu; do
     cmake --build "$build" --target "$target" || fail "the build of $target failed"
   done
   # Only what is carried may stay in bin/.
   local kept=$build/kept
   rm -rf "$kept"
   mkdir -p "$kept"
-  for target in "${tools[@]}" "$kernel_tests"; do
+  for target in "${programs[@]}"; do
     strip -o "$kept/$target" "$build/bin/$target" || fail "cannot strip $target"
   done
   tools/check_self_contained.sh "$kept"/* || fail "these programs would not run elsewhere"
@@ -95,11 +94,11 @@ fi
 python=${PYTHON:-python3}
 [[ $build = /* ]] || build=$root/$build
 bin=$build/bin packed=$build/packed.tar.xz
-if [ -e "$packed" ] && [ ! "$bin/flow-bench" -nt "$packed" ]; then
+if [ -e "$packed" ] && [ ! "$bin/flowsmith" -nt "$packed" ]; then
   tar -xmJf "$packed" -C "$build" 2>/dev/null || "$python" -m tarfile -e "$packed" "$build" ||
     fail "cannot unpack $packed"
 fi
-[ -x "$bin/flow-bench" ] || fail "there is no $bin/flow-bench: run tools/gpu_check.sh --pack where it can be built"
+[ -x "$bin/flowsmith" ] || fail "there is no $bin/flowsmith: run tools/gpu_check.sh --pack where it can be built"
 out=${OUT:-gpu_check_out}
 mkdir -p "$out" || fail "cannot make the folder $out"
 rm -f "$out"/{table.txt,correctness.log,sanitizers.log,benchmarks.log,torch.log,bench.json,side_by_side.md}
@@ -225,7 +224,7 @@ describe_machine() {
 run_kernel_tests() {
   [ $on_gpu -eq 1 ] || return 77  # these are the tests of the GPU build
   # The list of kernels is a test of the sources, which lie elsewhere where the tests were compiled.
-  limited "${ours[@]}" "$bin/$kernel_tests" --durations yes '~docs/kernels.md*'
+  limited "${ours[@]}" "$bin/test_cuda_gpu" --durations yes '~docs/kernels.md*'
   local status=$?
   figure=$(grep -E '^(All tests passed|test cases:|assertions:)' "$log" | tail -n 2 | tr '\n' ' ')
   return $status
@@ -233,7 +232,7 @@ run_kernel_tests() {
 
 run_gradcheck() {
   local filter="$device f32" status  # the finite differences of the host need no GPU
-  limited "${ours[@]}" "$bin/flow-gradcheck" --device "$device" --filter "$filter"
+  limited "${ours[@]}" "$bin/flowsmith" gradcheck --device "$device" --filter "$filter"
   status=$?
   figure=$(tail -n 1 "$log" | cut -c 1-100)
   return $status
@@ -247,7 +246,7 @@ check_parity() {
   [ "$1" = fp32 ] || which=(tests/fixtures/parity_multiscale_2024.safetensors)
   [ $on_gpu -eq 1 ] || which=(--steps 1 tests/fixtures/parity_multiscale_2024.safetensors)
   before=$(wc -l <"$log")
-  limited "$python" tests/peers/check_parity.py --bin "${ours[*]} $bin/flow-parity" --device "$device" --nets "$1" \
+  limited "$python" tests/peers/check_parity.py --bin "${ours[*]} $bin/flowsmith parity" --device "$device" --nets "$1" \
     "${which[@]}"
   status=$?
   figure=$(tail -n "+$((before + 1))" "$log" | grep -E "^[a-z]+ +20[0-9]+ $1 " | sort -k 5 | tail -n 1 | cut -c 1-100)
@@ -258,7 +257,7 @@ check_parity() {
 train_into() {
   local folder=$1
   shift
-  limited "${ours[@]}" "$bin/flow-train" --device "$device" --data "$data" "${train[@]}" --max-steps "$steps" \
+  limited "${ours[@]}" "$bin/flowsmith" train --device "$device" --data "$data" "${train[@]}" --max-steps "$steps" \
     --out "$work/$folder" "$@"
 }
 
@@ -286,7 +285,7 @@ rows_of() { wc -l 2>/dev/null <"$work/$1/metrics.csv" || echo 0; }
 
 train_killed() {
   local killed_at resumed_at
-  "${ours[@]}" "$bin/flow-train" --device "$device" --data "$data" "${train[@]}" --max-steps "$steps" \
+  "${ours[@]}" "$bin/flowsmith" train --device "$device" --data "$data" "${train[@]}" --max-steps "$steps" \
     --out "$work/killed" --snapshot-seconds "$snapshot" >>"$log" 2>&1 &
   child=$!
   # Three quarters of the steps and the header; by then there are checkpoints.
@@ -312,9 +311,9 @@ import sys
 import numpy, files, tiny_dataset
 images = files.mnist_images('t10k')[:512] if sys.argv[2] == '1' else tiny_dataset.images(12, 1)
 numpy.save(sys.argv[1], images)" "$work/images.npy" $on_gpu &&
-    limited "${ours[@]}" "$bin/flow-encode" --device "$device" --weights "$weights" --images "$work/images.npy" \
+    limited "${ours[@]}" "$bin/flowsmith" encode --device "$device" --weights "$weights" --images "$work/images.npy" \
       --out "$work/latents.safetensors" &&
-    limited "${ours[@]}" "$bin/flow-decode" --device "$device" --weights "$weights" \
+    limited "${ours[@]}" "$bin/flowsmith" decode --device "$device" --weights "$weights" \
       --latents "$work/latents.safetensors" --out "$work/decoded.npy" &&
     limited "$python" -c "
 import sys, numpy
@@ -355,13 +354,13 @@ sanitize() {
 # What cuDNN's own kernels do with memory is not ours to mend, and a test that asks for more memory than there is gets an
 # error on purpose, which memcheck reports.
 sanitize_tests() {
-  sanitize "$1" "$bin/$kernel_tests" --durations yes "~[cudnn]~docs/kernels.md*~memory that is not there*" "${@:2}"
+  sanitize "$1" "$bin/test_cuda_gpu" --durations yes "~[cudnn]~docs/kernels.md*~memory that is not there*" "${@:2}"
 }
 
 sanitize_training() {
   rm -rf "$work/sanitized"
   [ -d "$work/tiny" ] || "$python" tests/peers/tiny_dataset.py "$work/tiny" || return 77
-  sanitize "$1" "$bin/flow-train" --device "$device" --data "$work/tiny" --model multiscale --batch-size 10 \
+  sanitize "$1" "$bin/flowsmith" train --device "$device" --data "$work/tiny" --model multiscale --batch-size 10 \
     --max-steps 3 --out "$work/sanitized" --nets "$2"
 }
 
@@ -369,7 +368,7 @@ sanitize_training() {
 bench() {
   local which=() status
   [ $on_gpu -eq 1 ] || which=(--batch 1 --filter '^(squeeze|split|coupling_forward|adam)/|^conv3x3_last_forward/7x7')
-  limited "${ours[@]}" "$bin/flow-bench" --device "$device" --nets "$1" --repeats 3 --json "$work/bench_$1.json" \
+  limited "${ours[@]}" "$bin/flowsmith" bench --device "$device" --nets "$1" --repeats 3 --json "$work/bench_$1.json" \
     "${which[@]}"
   status=$?
   figure=$("$python" - "$work/bench_$1.json" 2>/dev/null <<'PYTHON'
@@ -423,7 +422,7 @@ beside_torch() {
   options=(--out "$table" --minutes "$(awk "BEGIN {print ($step_end - $SECONDS - 10) / 60}")")
   [ $on_gpu -eq 1 ] ||
     options+=(--nets fp32 --model multiscale --what sample --inference-batch 1 --batch 1 --rounds 1)
-  limited "$python" tests/peers/gpu_side_by_side.py --device "$device" --bin "${ours[*]} $bin/flow-bench" "${options[@]}"
+  limited "$python" tests/peers/gpu_side_by_side.py --device "$device" --bin "${ours[*]} $bin/flowsmith bench" "${options[@]}"
   status=$?
   figure="$(grep -cE '^[|] (fp32|tf32)' "$table" 2>/dev/null) rows in side_by_side.md"
   return $status

@@ -1,15 +1,16 @@
-// flow-gradcheck: is every gradient right? Ops and whole flows against finite differences, fast devices against the
+// flowsmith gradcheck: is every gradient right? Ops and whole flows against finite differences, fast devices against the
 // reference.
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
 #include "models/gradient_suite.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Cases with more inputs than this (the parameters of a flow) print only the worst one and what failed.
@@ -100,11 +101,10 @@ int gradcheck(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int gradcheck_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow gradcheck",
+      "flowsmith gradcheck",
       "Checks every gradient: ops and whole flows in f64 against finite differences, and those that "
       "--device computes in f32 against the f64 reference. Exit code 1 if any is wrong.\n");
   options.add_options()("filter",
@@ -112,6 +112,8 @@ int main(int argc, char** argv) {
                         "'cpu f32'",
                         cxxopts::value<std::string>()->default_value(""))(
       "json", "Also write the results to this file; - is stdout (default: none)", cxxopts::value<std::string>());
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow gradcheck", options, argc, argv, flowsmith::gradcheck);
+  add_device_options(options);
+  return run_tool("flowsmith gradcheck", options, argc, argv, gradcheck);
 }
+
+}  // namespace flowsmith::core

@@ -1,6 +1,8 @@
-// flow-health: how the layers of a flow compute, to find where one goes wrong.
+// flowsmith health: how the layers of a flow compute, to find where one goes wrong.
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
@@ -8,7 +10,7 @@
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostExamples = 1024;  // in one pass, with gradients
@@ -62,7 +64,7 @@ int look_at_health(const cxxopts::ParseResult& options) {
   if (limit < 1 || limit > kMostExamples) {
     throw Error("--limit must be 1 to " + std::to_string(kMostExamples));
   }
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   ExamplePiece examples =
       examples_from(options, images, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
   Batch batch = examples.batch();
@@ -83,21 +85,20 @@ int look_at_health(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int health_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow health",
+      "flowsmith health",
       "How the layers of a flow compute on some examples. Round trip: the largest error of an element where a layer is "
       "inverted at its own output, in f64. Log-scale: the smallest and largest log dz/dx of a coupling. Of bound: the "
       "mean of its log-determinant as a share of the largest that its bound allows. f32 - f64: the largest difference "
       "between log-determinants of an example with x in either precision, in nats. Dead: share of the hidden channels "
       "of "
       "its network to which no example gives a gradient. Condition: of the matrix of a linear layer.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("limit", "Examples that are looked at, the first of the split, 1024 at most", cxxopts::value<int>()->default_value("64"))
       ("seed", "Of the noise; given, also of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
@@ -105,7 +106,9 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>()->default_value("health.png"))
       ("json", "The table as numbers (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow health", options, argc, argv, flowsmith::look_at_health);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith health", options, argc, argv, look_at_health);
 }
+
+}  // namespace flowsmith::core

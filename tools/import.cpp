@@ -1,17 +1,19 @@
-// flow-import: the tutorial's checkpoints, of PyTorch or Flax, to weight files.
+// flowsmith import: the tutorial's checkpoints, of PyTorch or Flax, to weight files.
 #include <set>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/checkpoint.h"
 #include "models/files/weights.h"
 #include "tools/files.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 int import_checkpoint(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
-    throw Error("two files are needed: flow import IN.ckpt OUT.safetensors");
+    throw Error("two files are needed: flowsmith import IN.ckpt OUT.safetensors");
   }
   const std::string in = input_named(options["in"].as<std::string>());
   const std::string out = output_named(options["out"].as<std::string>());
@@ -39,11 +41,10 @@ int import_checkpoint(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int import_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow import",
+      "flowsmith import",
       "Converts a checkpoint of the tutorial, of PyTorch (Lightning) or of Flax (the JAX edition), to a "
       "weight file. Nothing in the checkpoint is executed.\n");
   // clang-format off
@@ -55,5 +56,7 @@ int main(int argc, char** argv) {
   // clang-format on
   options.parse_positional({"in", "out"});
   options.positional_help("IN.ckpt OUT.safetensors");
-  return flowsmith::run_tool("flow import", options, argc, argv, flowsmith::import_checkpoint);
+  return run_tool("flowsmith import", options, argc, argv, import_checkpoint);
 }
+
+}  // namespace flowsmith::core

@@ -1,11 +1,12 @@
-// flow-info: what a flow is made of.
+// flowsmith info: what a flow is made of.
+#include "tools/tool_list.h"
 #include "models/config_reference.h"
 #include "models/flow.h"
 #include "tools/flow_option.h"
 #include "tools/table.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// "images 28 x 28", "colour images 32 x 32", "vectors of 2 numbers".
@@ -58,11 +59,10 @@ int info(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow info", "Lists the layers of a flow with output shapes and parameter counts.\n");
-  flowsmith::add_flow_options(options);
+int info_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith info", "Lists the layers of a flow with output shapes and parameter counts.\n");
+  add_flow_options(options);
   // clang-format off
   options.add_options()
       ("list", "List the named models (default: off)", cxxopts::value<bool>()->default_value("false"))
@@ -71,5 +71,7 @@ int main(int argc, char** argv) {
       ("reference", "Print all that a configuration may say, as docs/config.md has it (default: off)",
        cxxopts::value<bool>()->default_value("false"));
   // clang-format on
-  return flowsmith::run_tool("flow info", options, argc, argv, flowsmith::info);
+  return run_tool("flowsmith info", options, argc, argv, info);
 }
+
+}  // namespace flowsmith::core

@@ -1,8 +1,10 @@
-// flow-interpolate: rows of images between pairs, by way of their latents.
+// flowsmith interpolate: rows of images between pairs, by way of their latents.
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "data/png.h"
 #include "models/analysis/interpolation.h"
@@ -13,7 +15,7 @@
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostImages = 100'000;  ///< in the picture
@@ -133,9 +135,9 @@ int interpolate_images(const cxxopts::ParseResult& options) {
   if (plan.steps < 2 || plan.steps > 1000) throw Error("--steps must be 2 to 1000");
   if (options.count("pairs") > 0) plan.pairs = parse_pairs(options["pairs"].as<std::string>());
 
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   if (!flow.takes_images()) {
-    throw Error(weights + ": a flow of numbers, which has no images: flow transform gives its latents, and takes them");
+    throw Error(weights + ": a flow of numbers, which has no images: flowsmith transform gives its latents, and takes them");
   }
   // Of a dataset only the images of the pairs are gathered, the first eight where no pairs are named.
   const auto choose = [&](ExampleSet& set) {
@@ -201,17 +203,16 @@ int interpolate_images(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow interpolate",
+int interpolate_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith interpolate",
                            "Rows of images from one image to another, by way of their latents.\n\nexact goes from all "
                            "latents of the one to all of the other, so the ends are the images themselves. tutorial "
                            "goes from final latent to final latent and draws the others anew, as the tutorial does.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("pairs", "Numbers of images, FROM:TO,FROM:TO,... (default: 0:1,2:3,4:5,6:7, and of --images all)",
        cxxopts::value<std::string>())
       ("steps", "Images in a row, both ends included", cxxopts::value<int>()->default_value("8"))
@@ -227,7 +228,9 @@ int main(int argc, char** argv) {
        cxxopts::value<std::string>())
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow interpolate", options, argc, argv, flowsmith::interpolate_images);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith interpolate", options, argc, argv, interpolate_images);
 }
+
+}  // namespace flowsmith::core

@@ -1,9 +1,11 @@
-// flow-latents: what each scale of a flow holds. Samples that share some latents, and how near to a standard normal the
+// flowsmith latents: what each scale of a flow holds. Samples that share some latents, and how near to a standard normal the
 // latents of data are.
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "data/png.h"
 #include "tools/device_options.h"
@@ -14,7 +16,7 @@
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostImages = 100'000;
@@ -125,7 +127,7 @@ int look_at_latents(const cxxopts::ParseResult& options) {
   }
   const int limit = options["limit"].as<int>();
   if (limit < 1) throw Error("--limit must be 1 or more");
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   if (flow.takes_images()) {
     draw_rows(flow, wanted, options);
   } else {
@@ -145,24 +147,23 @@ int look_at_latents(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow latents",
+int latents_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith latents",
                            "What the latents of a flow hold: rows of samples that share one of them, the others drawn "
                            "anew, and how near to a "
                            "standard normal the latents of data are.\n\nDistance is the largest difference between the "
                            "share of numbers below "
                            "any x and that of a standard normal (Kolmogorov and Smirnov).\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("keep", "What the samples of a row share: final, first (of the splits), or the number of a split",
        cxxopts::value<std::string>()->default_value("final"))
       ("rows", "Rows of samples", cxxopts::value<int>()->default_value("3"))
       ("columns", "Samples in a row", cxxopts::value<int>()->default_value("8"))
-      ("temperature", "Factor on the deviations of all latents, or one for each in the order of flow info: 0.7,1.0",
+      ("temperature", "Factor on the deviations of all latents, or one for each in the order of flowsmith info: 0.7,1.0",
        cxxopts::value<std::string>()->default_value("1.0"))
       ("limit", "Examples whose latents are looked at, the first of the split", cxxopts::value<int>()->default_value("256"))
       ("seed", "Of latents and noise; given, also of the split into train and val, which otherwise is that of the training run",
@@ -176,7 +177,9 @@ int main(int argc, char** argv) {
       ("json", "The table and the histograms as numbers (default: none)", cxxopts::value<std::string>())
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow latents", options, argc, argv, flowsmith::look_at_latents);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith latents", options, argc, argv, look_at_latents);
 }
+
+}  // namespace flowsmith::core

@@ -1,7 +1,9 @@
-// flow-ledger: where the bits of a score come from.
+// flowsmith ledger: where the bits of a score come from.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
@@ -9,7 +11,7 @@
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// A bar of up to `width` characters, '+' for what costs and '-' for what is gained.
@@ -38,7 +40,7 @@ int show_ledger(const cxxopts::ParseResult& options) {
   require_kind({"--json", json}, ".json");
   const int limit = options["limit"].as<int>();
   if (limit < 1) throw Error("--limit must be 1 or more");
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   const ExamplePiece examples =
       examples_from(options, images, weights, flow, [&](ExampleSet& set) { set.restrict_to(0, limit); });
   const std::vector<LedgerLine> lines = mean_ledger(flow, examples, options["seed"].as<std::uint64_t>());
@@ -62,24 +64,25 @@ int show_ledger(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int ledger_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow ledger",
+      "flowsmith ledger",
       "Where the bits of a score come from: every part of -log p(x), mean of some examples. Their sum "
       "is the score with one draw of noise. A part below zero gains: it makes the data likelier.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("limit", "Examples that are scored, the first of the split", cxxopts::value<int>()->default_value("256"))
       ("seed", "Of the noise; given, also of the split into train and val, which otherwise is that of the training run",
        cxxopts::value<std::uint64_t>()->default_value("42"))
       ("out", "Chart of the parts (PNG or SVG); - is stdout, here and below", cxxopts::value<std::string>()->default_value("ledger.png"))
       ("json", "The parts as numbers (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow ledger", options, argc, argv, flowsmith::show_ledger);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith ledger", options, argc, argv, show_ledger);
 }
+
+}  // namespace flowsmith::core

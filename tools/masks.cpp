@@ -1,6 +1,7 @@
-// flow-masks: pictures of the masks of a flow's couplings.
+// flowsmith masks: pictures of the masks of a flow's couplings.
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
 #include "data/png.h"
 #include "tools/files.h"
 #include "tools/flow_option.h"
@@ -8,7 +9,7 @@
 #include "tools/table.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 int show_masks(const cxxopts::ParseResult& options) {
@@ -39,19 +40,20 @@ int show_masks(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int masks_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow masks",
+      "flowsmith masks",
       "Pictures of the masks of a flow's couplings: a row for each, a column for each channel. White "
       "is let through and steers, dark is transformed.\n");
-  flowsmith::add_flow_options(options);
+  add_flow_options(options);
   // clang-format off
   options.add_options()
       ("out", "Picture (PNG); - is stdout, here and below", cxxopts::value<std::string>()->default_value("masks.png"))
       ("json", "The masks as numbers, channel by channel (default: none)", cxxopts::value<std::string>())
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("4"));
   // clang-format on
-  return flowsmith::run_tool("flow masks", options, argc, argv, flowsmith::show_masks);
+  return run_tool("flowsmith masks", options, argc, argv, show_masks);
 }
+
+}  // namespace flowsmith::core

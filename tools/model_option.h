@@ -10,12 +10,12 @@
 #include "models/component.h"
 #include "models/config.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline void add_model_options(cxxopts::Options& options) {
   // clang-format off
   options.add_options()
-      ("model", "A named model; flow info --list shows them (default: multiscale)", cxxopts::value<std::string>())
+      ("model", "A named model; flowsmith info --list shows them (default: multiscale)", cxxopts::value<std::string>())
       ("config", "A flow described in this JSON file instead (docs/config.md)", cxxopts::value<std::string>())
       ("set", "KEY=VALUE: change one key of it, e.g. layers.0.repeat=16; may be given several times",
        cxxopts::value<std::vector<std::string>>())
@@ -74,4 +74,4 @@ inline FlowConfig config_from(const cxxopts::ParseResult& options,
   return config;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,13 +1,14 @@
-// flow-movie: the pictures of a run as a film.
+// flowsmith movie: the pictures of a run as a film.
 #include <algorithm>
 #include <filesystem>
 
+#include "tools/tool_list.h"
 #include "data/apng.h"
-#include "models/training/run_folder.h"
+#include "models/runs/run_folder.h"
 #include "tools/files.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kMostPictures = 10'000;
@@ -26,7 +27,7 @@ std::vector<std::string> pictures_in(const std::string& folder) {
 }
 
 int make_movie(const cxxopts::ParseResult& options) {
-  if (options.count("run") == 0) throw Error("name the folder of a run: flow movie runs/moons");
+  if (options.count("run") == 0) throw Error("name the folder of a run: flowsmith movie runs/moons");
   const RunFolder folder(options["run"].as<std::string>());
   const std::string out = output_from(options, "out", "movie.png");
   const int milliseconds = options["milliseconds"].as<int>(), last = options["last-milliseconds"].as<int>();
@@ -58,12 +59,11 @@ int make_movie(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow movie",
+int movie_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith movie",
                            "The samples of a run as a film (an animated PNG, which browsers play): the pictures that "
-                           "flow train --frames keeps, or those of its snapshots.\n");
+                           "flowsmith train --frames keeps, or those of its snapshots.\n");
   // clang-format off
   options.add_options()
       ("run", "The folder of the run; also without --run in front", cxxopts::value<std::string>())
@@ -73,5 +73,7 @@ int main(int argc, char** argv) {
   // clang-format on
   options.parse_positional({"run"});
   options.positional_help("RUN");
-  return flowsmith::run_tool("flow movie", options, argc, argv, flowsmith::make_movie);
+  return run_tool("flowsmith movie", options, argc, argv, make_movie);
 }
+
+}  // namespace flowsmith::core

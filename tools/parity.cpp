@@ -1,16 +1,17 @@
-// flow-parity: replays training steps on given inputs, to hold the engine against another.
-#include "models/files/parity.h"
+// flowsmith parity: replays training steps on given inputs, to hold the engine against another.
+#include "tools/tool_list.h"
+#include "models/interchange/parity.h"
 
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 int parity(const cxxopts::ParseResult& options) {
   if (options.count("in") == 0 || options.count("out") == 0) {
-    throw Error("two files are needed: flow parity IN.safetensors OUT.safetensors");
+    throw Error("two files are needed: flowsmith parity IN.safetensors OUT.safetensors");
   }
   const std::string in = input_named(options["in"].as<std::string>());
   const std::string out = output_named(options["out"].as<std::string>());
@@ -27,10 +28,9 @@ int parity(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  cxxopts::Options options("flow parity",
+int parity_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith parity",
                            "Replays training steps on given images, noise and weights.\n\n"
                            "IN: metadata config (or model and edition of the tutorial), lr, clip_norm; the weights by "
                            "name; and either images U8 [S,B,C,H,W] with noise F32 of that shape (uniform "
@@ -42,8 +42,10 @@ int main(int argc, char** argv) {
       ("in", "Input file", cxxopts::value<std::string>())
       ("out", "Output file", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_device_options(options);
+  add_device_options(options);
   options.parse_positional({"in", "out"});
   options.positional_help("IN.safetensors OUT.safetensors");
-  return flowsmith::run_tool("flow parity", options, argc, argv, flowsmith::parity);
+  return run_tool("flowsmith parity", options, argc, argv, parity);
 }
+
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Says on stderr that passes were of fewer examples than `asked`, for which there was no room.
 inline void say_passes(const Flow& flow, int asked = Flow::kInferenceBatch) {
@@ -14,4 +14,4 @@ inline void say_passes(const Flow& flow, int asked = Flow::kInferenceBatch) {
                flow.inference_batch());
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

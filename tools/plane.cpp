@@ -1,13 +1,15 @@
-// flow-plane: flows of points in the plane, as pictures.
+// flowsmith plane: flows of points in the plane, as pictures.
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/pictures/plane_view.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 int look_at_plane(const cxxopts::ParseResult& options) {
@@ -27,7 +29,7 @@ int look_at_plane(const cxxopts::ParseResult& options) {
   if (limit < 1) throw Error("--limit must be 1 or more");
   if (cells < 8 || cells > 1024) throw Error("--cells must be 8 to 1024");
   const std::uint64_t seed = options["seed"].as<std::uint64_t>();
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   if (!is_plane(flow))
     throw Error(weights + ": not a flow of the plane, which takes rows of two numbers and keeps them together");
   const ExamplePiece examples =
@@ -54,16 +56,15 @@ int look_at_plane(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int plane_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow plane",
+      "flowsmith plane",
       "Pictures of a flow of the plane: its density with data over it, samples, data under the flow, the image of a "
       "regular grid, and the way from noise to samples layer by layer.\n");
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp, cxxopts::value<std::string>())
       ("limit", "Points that are drawn, the first of the split", cxxopts::value<int>()->default_value("5000"))
       ("cells", "Cells of the density, each way, 8 to 1024", cxxopts::value<int>()->default_value("160"))
       ("seed", "Of samples; given, also of the split into train and val, which otherwise is that of the training run",
@@ -73,7 +74,9 @@ int main(int argc, char** argv) {
       ("layers", "Picture of the way layer by layer", cxxopts::value<std::string>()->default_value("plane_layers.png"))
       ("json", "The density as numbers, row by row from the top (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_example_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow plane", options, argc, argv, flowsmith::look_at_plane);
+  add_example_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith plane", options, argc, argv, look_at_plane);
 }
+
+}  // namespace flowsmith::core

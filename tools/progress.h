@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// "41 s", "12:05", "3:07:12"
 inline std::string clock_text(double seconds) {
@@ -167,4 +167,4 @@ class CountProgress {
   ProgressLine line_{stderr};
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,15 +1,16 @@
-// flow-report: one page about a training run.
+// flowsmith report: one page about a training run.
+#include "tools/tool_list.h"
 #include "tools/pictures/report.h"
 
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 int write_report(const cxxopts::ParseResult& options) {
-  if (options.count("run") == 0) throw Error("name the folder of a run: flow report runs/multiscale");
+  if (options.count("run") == 0) throw Error("name the folder of a run: flowsmith report runs/multiscale");
   const RunFolder folder(options["run"].as<std::string>());
   const std::string out = output_from(options, "out", folder.report());
   require_kind({"--out", out}, ".html");
@@ -23,11 +24,10 @@ int write_report(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int report_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow report",
+      "flowsmith report",
       "One HTML file about a training run: what was trained, learning curve, results, samples through training, "
       "interpolation, latents, dequantization, where the score comes from, how the layers compute. It holds all of its "
       "pictures and needs no network.\n");
@@ -40,6 +40,8 @@ int main(int argc, char** argv) {
   // clang-format on
   options.parse_positional({"run"});
   options.positional_help("RUN");
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow report", options, argc, argv, flowsmith::write_report);
+  add_device_options(options);
+  return run_tool("flowsmith report", options, argc, argv, write_report);
 }
+
+}  // namespace flowsmith::core

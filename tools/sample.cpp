@@ -1,4 +1,6 @@
-// flow-sample: draws images or numbers from a trained flow.
+// flowsmith sample: draws images or numbers from a trained flow.
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/csv.h"
 #include "data/npy.h"
 #include "data/png.h"
@@ -10,7 +12,7 @@
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostSamples = 1'000'000;
@@ -81,7 +83,7 @@ void sample_numbers(Flow& flow, int count, const SampleOptions& piece, const Out
 
 int sample(const cxxopts::ParseResult& options) {
   const std::string weights = weights_from(options);
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   const int count = options.count("n") > 0 ? options["n"].as<int>() : flow.takes_images() ? kImages : kRows;
   if (count < 1 || count > kMostSamples) throw Error("-n must be 1 to " + std::to_string(kMostSamples));
   const SampleOptions piece{.seed = options["seed"].as<std::uint64_t>(),
@@ -110,15 +112,13 @@ int sample(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  using flowsmith::Real;
-  cxxopts::Options options("flow sample", "Draws images or numbers from a trained flow.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+int sample_tool(int argc, char** argv) {
+  cxxopts::Options options("flowsmith sample", "Draws images or numbers from a trained flow.\n");
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
       ("n", "Number of samples (default: 64 images, or 5000 rows of numbers)", cxxopts::value<int>())
       ("seed", "Of the latents", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("temperature", "Factor on the standard deviations of the base", cxxopts::value<Real>()->default_value("1.0"))
@@ -130,6 +130,8 @@ int main(int argc, char** argv) {
       ("columns", "Samples per row of the picture", cxxopts::value<int>()->default_value("8"))
       ("zoom", "Enlarge each pixel of the picture this often", cxxopts::value<int>()->default_value("2"));
   // clang-format on
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow sample", options, argc, argv, flowsmith::sample);
+  add_device_options(options);
+  return run_tool("flowsmith sample", options, argc, argv, sample);
 }
+
+}  // namespace flowsmith::core

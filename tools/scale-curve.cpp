@@ -1,12 +1,13 @@
-// flow-scale-curve: how a coupling's log-scale is bounded, f tanh(s / f) for several f.
+// flowsmith scale-curve: how a coupling's log-scale is bounded, f tanh(s / f) for several f.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "tools/tool_list.h"
 #include "tools/files.h"
 #include "tools/pictures/scale_curve_view.h"
 #include "tools/tool.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 std::vector<double> parse_factors(const std::string& text) {
@@ -37,11 +38,10 @@ int draw_scale_curves(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int scale_curve_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow scale-curve",
+      "flowsmith scale-curve",
       "How a coupling's log-scale is bounded: f tanh(s / f), s being what its network says and f a factor that is "
       "learned for each channel. Near 0 the log-scale is s, and it never leaves -f to f.\n");
   // clang-format off
@@ -50,5 +50,7 @@ int main(int argc, char** argv) {
       ("out", "Chart (PNG or SVG); - is stdout, here and below", cxxopts::value<std::string>()->default_value("scale_curve.png"))
       ("json", "The points of the curves (default: none)", cxxopts::value<std::string>());
   // clang-format on
-  return flowsmith::run_tool("flow scale-curve", options, argc, argv, flowsmith::draw_scale_curves);
+  return run_tool("flowsmith scale-curve", options, argc, argv, draw_scale_curves);
 }
+
+}  // namespace flowsmith::core

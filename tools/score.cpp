@@ -1,12 +1,14 @@
-// flow-score: the log-likelihood of each example, one row each.
+// flowsmith score: the log-likelihood of each example, one row each.
 #include <charconv>
 #include <filesystem>
 #include <functional>
 
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "kernels/likelihood.h"
 #include "models/analysis/outliers.h"
-#include "models/files/example_files.h"
-#include "models/training/evaluation.h"
+#include "models/interchange/example_files.h"
+#include "models/runs/evaluation.h"
 #include "tools/dataset_option.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
@@ -16,7 +18,7 @@
 #include "tools/table.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kPiece = 64;
@@ -252,7 +254,7 @@ int score(const cxxopts::ParseResult& options) {
   require_outputs({{"--weights", weights}, {"--images", images}}, {{"--csv", csv}, {"--out", picture}});
   require_kind({"--csv", csv}, ".csv");
   require_figure({"--out", picture});
-  Flow flow = Flow::load(weights, device_from(options));
+  Flow flow = load_flow(weights, device_from(options));
   const Subset subset = parse_subset(options["split"].as<std::string>());
   const auto restrict = [&](ExampleSet& set) {
     naming_options("--offset and --limit",
@@ -307,24 +309,23 @@ int score(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
+int score_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow score",
+      "flowsmith score",
       "Writes one row per example: its number, its file or label if it has one, log p in nats, and "
       "bits per dimension of images.\n\nWith --details also: log_p_NAME, the log-density of each latent in nats; "
       "typicality, how far the score is from the mean of training examples; complexity, what zlib takes for the image "
       "in bits/dim, and less_complexity, the score less that. A likely image may still be of another kind: see "
       "docs/math/outliers.md.\n");
-  const std::string default_weights = flowsmith::kShippedWeightsHelp;
+  const std::string default_weights = kShippedWeightsHelp;
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp + default_weights, cxxopts::value<std::string>())
-      ("images", flowsmith::kExampleFilesHelp, cxxopts::value<std::string>())
-      ("scale", flowsmith::kScaleHelp, cxxopts::value<int>())
+      ("weights", kWeightsHelp + default_weights, cxxopts::value<std::string>())
+      ("images", kExampleFilesHelp, cxxopts::value<std::string>())
+      ("scale", kScaleHelp, cxxopts::value<int>())
       ("split", "Without --images: test, val or train of --data", cxxopts::value<std::string>()->default_value("test"))
-      ("data", "A dataset as flow train takes it (default: what the weights were trained on)",
+      ("data", "A dataset as flowsmith train takes it (default: what the weights were trained on)",
        cxxopts::value<std::string>())
       ("limit", "Score at most this many examples of the split; -1: all",
        cxxopts::value<std::int64_t>()->default_value("-1"))
@@ -339,6 +340,8 @@ int main(int argc, char** argv) {
       ("out", "Chart of the scores of both (PNG or SVG) (default: outliers.png with --against)", cxxopts::value<std::string>())
       ("csv", "Table to write; - is stdout", cxxopts::value<std::string>()->default_value("-"));
   // clang-format on
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow score", options, argc, argv, flowsmith::score);
+  add_device_options(options);
+  return run_tool("flowsmith score", options, argc, argv, score);
 }
+
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/types.h"
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// "8 x 7 x 7", channels, rows and columns of a map; of a vector its length.
 inline std::string map_text(MapShape s) {
@@ -114,4 +114,4 @@ inline std::string number_text(const char* format, double value) {
   return text;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -24,7 +24,7 @@
 #include "kernels/error.h"
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A number with a fraction, as the type of an option: cxxopts reads "1.5x" as the double 1.5.
 struct Real {
@@ -200,4 +200,4 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, const char* 
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-// flow-train: learns a flow from images or numbers.
+// flowsmith train: learns a flow from images or numbers.
 #include <unistd.h>
 
 #include <atomic>
@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "models/training/training_run.h"
+#include "tools/tool_list.h"
+#include "data/dataset.h"
+#include "models/runs/training_run.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/model_option.h"
@@ -17,7 +19,7 @@
 #include "tools/progress.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // What a signal handler touches, which may do no more than set a flag, write to a file descriptor and end the process.
@@ -50,7 +52,7 @@ void install_signal_handlers(const RunFolder& folder) {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  // In `flow train | tee log`, Ctrl-C ends tee first: the run then stops with a checkpoint, as for a signal.
+  // In `flowsmith train | tee log`, Ctrl-C ends tee first: the run then stops with a checkpoint, as for a signal.
   std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -354,14 +356,12 @@ int train(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  using flowsmith::Real;
-  flowsmith::command = "flow train";
-  for (int i = 1; i < argc; ++i) flowsmith::command += " " + flowsmith::quoted(argv[i]);
-  cxxopts::Options options("flow train", "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
-  flowsmith::add_model_options(options);
+int train_tool(int argc, char** argv) {
+  command = "flowsmith train";
+  for (int i = 1; i < argc; ++i) command += " " + quoted(argv[i]);
+  cxxopts::Options options("flowsmith train", "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
+  add_model_options(options);
   // clang-format off
   options.add_options()
       ("data", "Folder of IDX files, CIFAR-10's binary files or PNG images, or a name below data/; a toy density (moons, "
@@ -381,7 +381,7 @@ int main(int argc, char** argv) {
        cxxopts::value<std::int64_t>()->default_value("0"))
       ("snapshot-seconds", "Write a checkpoint and a picture of samples at least this often",
        cxxopts::value<Real>()->default_value("120"))
-      ("frames", "Keep a picture of samples every so many steps, for flow movie; 0: none",
+      ("frames", "Keep a picture of samples every so many steps, for flowsmith movie; 0: none",
        cxxopts::value<std::int64_t>()->default_value("0"))
       ("batch-size", "Examples per step (default: the model's; 128 of the tutorial's)", cxxopts::value<int>())
       ("lr", "Adam's learning rate in the first epoch (default: the model's; 1e-3 of the tutorial's)",
@@ -405,6 +405,8 @@ int main(int argc, char** argv) {
        "it longer, --data says where its data are now",
        cxxopts::value<bool>()->default_value("false"));
   // clang-format on
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow train", options, argc, argv, flowsmith::train);
+  add_device_options(options);
+  return run_tool("flowsmith train", options, argc, argv, train);
 }
+
+}  // namespace flowsmith::core

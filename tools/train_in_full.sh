@@ -4,9 +4,9 @@ set -uo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: tools/train_in_full.sh [options] [-- options of flow-train]
+Usage: tools/train_in_full.sh [options] [-- options of flowsmith train]
 
-Trains multiscale, then simple, then vardeq with flow-train's defaults (edition 2024, 200 epochs), scores those that are
+Trains multiscale, then simple, then vardeq with flowsmith train's defaults (edition 2024, 200 epochs), scores those that are
 finished on the test set with 8 importance samples, and draws samples. What is there already goes on from its last step,
 to the same weights as in one piece. A call may be stopped at any time, by Ctrl-C, TERM or --minutes.
 
@@ -54,13 +54,11 @@ IFS=, read -ra models <<<"$models"
 # --- the programs, and what an earlier call left ---
 
 bin=$build/bin packed=$build/packed.tar.xz
-if [ -e "$packed" ] && [ ! "$bin/flow-train" -nt "$packed" ]; then
+if [ -e "$packed" ] && [ ! "$bin/flowsmith" -nt "$packed" ]; then
   tar -xmJf "$packed" -C "$build" 2>/dev/null || python3 -m tarfile -e "$packed" "$build" ||
     fail "cannot unpack $packed"
 fi
-for tool in train eval sample; do
-  [ -x "$bin/flow-$tool" ] || fail "there is no $bin/flow-$tool: run tools/gpu_check.sh --pack where it can be built"
-done
+[ -x "$bin/flowsmith" ] || fail "there is no $bin/flowsmith: run tools/gpu_check.sh --pack where it can be built"
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 mkdir -p "$runs" "$out" || fail "cannot make the folders $runs and $out"
 if [ -n "$from" ]; then
@@ -90,7 +88,7 @@ trap 'stopping=1' INT TERM HUP
 time_is_over() { [ $stopping -eq 1 ] || { [ -n "$end" ] && [ "$(milliseconds)" -ge "$end" ]; }; }
 
 # run LOG COMMAND...: 3 if it was stopped. It gets one TERM, in a session of its own, so that Ctrl-C is no second one:
-# at the first flow-train finishes its step, a second kills it.
+# at the first flowsmith train finishes its step, a second kills it.
 run() {
   local log=$1 child kill_at=""
   shift
@@ -120,7 +118,7 @@ train() {
   [ ! -e "$folder/finished" ] || return 0
   [ ! -e "$folder/config.json" ] || resume=(--resume)
   mkdir -p "$folder/samples"  # a run that came in parts has none
-  run "$folder/train.log" "$bin/flow-train" --model "$1" --device "$device" --data "$data" --epochs "$epochs" \
+  run "$folder/train.log" "$bin/flowsmith" train --model "$1" --device "$device" --data "$data" --epochs "$epochs" \
     --out "$folder" "${resume[@]}" "${more[@]}"
   status=$?
   # A signal may come when it was done anyway.
@@ -133,9 +131,9 @@ train() {
 
 score() {
   local folder=$runs/$1
-  [ -e "$folder/eval.json" ] || run "$folder/eval.log" "$bin/flow-eval" --weights "$folder/best.safetensors" \
+  [ -e "$folder/eval.json" ] || run "$folder/eval.log" "$bin/flowsmith" eval --weights "$folder/best.safetensors" \
     --device "$device" --data "$data" --importance-samples 8 --json "$folder/eval.json" || return
-  [ -e "$folder/samples.png" ] || run "$folder/eval.log" "$bin/flow-sample" --weights "$folder/best.safetensors" \
+  [ -e "$folder/samples.png" ] || run "$folder/eval.log" "$bin/flowsmith" sample --weights "$folder/best.safetensors" \
     --device "$device" --out "$folder/samples.png"
 }
 

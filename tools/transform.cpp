@@ -1,4 +1,6 @@
-// flow-transform: the layers of a flow as a function on arrays, in either direction, with its log-determinant.
+// flowsmith transform: the layers of a flow as a function on arrays, in either direction, with its log-determinant.
+#include "tools/tool_list.h"
+#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "models/files/weights.h"
 #include "tools/device_options.h"
@@ -8,7 +10,7 @@
 #include "tools/progress.h"
 #include "tools/weights_option.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kPiece = 64;
@@ -52,7 +54,7 @@ Flow flow_of_options(const cxxopts::ParseResult& options, const Array& input, De
     for (const char* const name : {"model", "config", "set", "edition", "couplings", "seed", "jitter"}) {
       if (options.count(name) > 0) throw Error("give --weights or --" + std::string(name) + ", not both");
     }
-    return Flow::load(weights_named(options["weights"].as<std::string>()), device);
+    return load_flow(weights_named(options["weights"].as<std::string>()), device);
   }
   if (!given_model) throw Error("name the flow with --weights, --config or --model");
   FlowConfig config = config_from(options);
@@ -127,18 +129,16 @@ int transform(const cxxopts::ParseResult& options) {
 }
 
 }  // namespace
-}  // namespace flowsmith
 
-int main(int argc, char** argv) {
-  using flowsmith::Real;
+int transform_tool(int argc, char** argv) {
   cxxopts::Options options(
-      "flow transform",
+      "flowsmith transform",
       "Runs the layers of a flow on an array of float32 or float64 numbers, N x D or N x H x W x C: x to z, or with "
       "--inverse z to x. Of flows of 8-bit images x is what their dequantization gives. Where layers split, z is N x "
       "D, the latents of an example one behind the other.\n");
   // clang-format off
   options.add_options()
-      ("weights", flowsmith::kWeightsHelp, cxxopts::value<std::string>())
+      ("weights", kWeightsHelp, cxxopts::value<std::string>())
       ("seed", "Without --weights: of the initial weights", cxxopts::value<std::uint64_t>()->default_value("42"))
       ("jitter", "Without --weights: move every parameter by a normal number of this standard deviation",
        cxxopts::value<Real>()->default_value("0"))
@@ -148,7 +148,9 @@ int main(int argc, char** argv) {
       ("logdet", "Log-determinant of each example (.npy, float64, N)", cxxopts::value<std::string>())
       ("save", "Also write the weights that were used to this file", cxxopts::value<std::string>());
   // clang-format on
-  flowsmith::add_model_options(options);
-  flowsmith::add_device_options(options);
-  return flowsmith::run_tool("flow transform", options, argc, argv, flowsmith::transform);
+  add_model_options(options);
+  add_device_options(options);
+  return run_tool("flowsmith transform", options, argc, argv, transform);
 }
+
+}  // namespace flowsmith::core

@@ -9,10 +9,10 @@
 #include "data/checkpoint.h"
 #include "data/shipped.h"
 #include "kernels/error.h"
-#include "models/training/run_folder.h"
+#include "models/runs/run_folder.h"
 #include "tools/files.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline constexpr char kShippedWeights[] = "weights/multiscale.safetensors";
 inline constexpr char kShippedWeightsHelp[] = " (default: the multiscale flow of the repository)";
@@ -81,4 +81,4 @@ inline std::vector<std::string> all_weights_from(const cxxopts::ParseResult& opt
   return all;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

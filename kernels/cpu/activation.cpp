@@ -6,7 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/pixel_rows.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Elements that a thread takes at once: enough that the choice of the activation costs nothing.
@@ -72,4 +72,4 @@ void gate_backward(Grad<float> dx, Grad<float> dvg, const float* dy, const float
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/parallel.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(element, mask) for the whole batch, all of an image in one thread.
@@ -49,4 +49,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 #include "kernels/batch_norm_math.h"
 #include "kernels/cpu/channel_rows.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using cpu::ChannelValues;
@@ -121,4 +121,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

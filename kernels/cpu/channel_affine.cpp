@@ -6,7 +6,7 @@
 #include "kernels/channel_affine_math.h"
 #include "kernels/cpu/channel_rows.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using cpu::ChannelValues;
@@ -74,4 +74,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

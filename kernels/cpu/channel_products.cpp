@@ -8,7 +8,7 @@
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int kRows = 4;  // of a register tile: with two vectors each, eight sums are in flight
@@ -96,11 +96,11 @@ void add_products_double_impl(double* sums, const double* a, const double* b, st
   add_products(sums, a, b, pixels, c);
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 void multiply_channels(float* out, const float* in, const float* columns, std::size_t pixels, int c) {
   FLOWSMITH_DISPATCH(multiply_float_impl)(out, in, columns, pixels, c);
@@ -115,5 +115,5 @@ void add_channel_products(double* sums, const double* a, const double* b, std::s
   FLOWSMITH_DISPATCH(add_products_double_impl)(sums, a, b, pixels, c);
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// Channels of a row in the working memory below: whole vectors on every machine.
 inline std::size_t padded_channels(int c) { return (std::size_t(c) + 15) / 16 * 16; }
@@ -19,4 +19,4 @@ void multiply_channels(double* out, const double* in, const double* columns, std
 void add_channel_products(double* sums, const float* a, const float* b, std::size_t pixels, int c);
 void add_channel_products(double* sums, const double* a, const double* b, std::size_t pixels, int c);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -14,7 +14,7 @@
 #include "kernels/cpu/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Doubles = hn::ScalableTag<double>;
@@ -70,7 +70,7 @@ template <Activation kActivation, class T>
 HWY_INLINE double before_activation(const T* d, double distance, const RowTables& tables, std::size_t j) {
   if constexpr (kActivation == Activation::kNone) return *d;
   const T line = T(distance * tables.scale[j] + tables.offset[j]);
-  return double(*d) * flowsmith::activation_derivative(kActivation, flowsmith::activate(kActivation, line));
+  return double(*d) * core::activation_derivative(kActivation, core::activate(kActivation, line));
 }
 
 /// add_rows for kVectors vectors of columns from j on, whose sums stay in registers over the rows.
@@ -144,7 +144,7 @@ HWY_INLINE void line_rows(Grad<T> to, const T* x, const RowTables& tables, std::
     }
     for (; j < width; ++j) {
       const T line = T((x[row + j] - tables.center[j]) * tables.scale[j] + tables.offset[j]);
-      to.write(row + j, flowsmith::activate(kActivation, line));
+      to.write(row + j, core::activate(kActivation, line));
     }
   }
 }
@@ -196,11 +196,11 @@ FLOWSMITH_ROWS(double)
 }
 #undef FLOWSMITH_ROWS
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 namespace {
 
 /// Elements of a row: one pixel if its channels fill vectors of 8 doubles, or nearly, and otherwise so many pixels that
@@ -319,5 +319,5 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

@@ -6,7 +6,7 @@
 #include "kernels/activation.h"
 #include "kernels/cpu/scratch.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// One number per channel.
 using ChannelValues = ScratchVector<double>;
@@ -48,4 +48,4 @@ template <class T>
 void write_channel_planes(Grad<T> to, const T* d, const T* x, const ChannelLine& line, const ChannelValues& factor,
                           const ChannelValues& rest, const ChannelValues& slope, MapShape shape);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

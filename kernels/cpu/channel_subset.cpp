@@ -3,7 +3,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 namespace {
 
 bool is_channel_mask(const ConvMask& mask) {
@@ -147,4 +147,4 @@ void conv_backward_weights_of_channels(Grad<float> dweight, Grad<float> dbias, c
   if (dbias) scatter(dbias, bias_sums.data, {1, 1, 1, shape.c_out}, part.c_out, y_kept);
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

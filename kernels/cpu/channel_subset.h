@@ -5,7 +5,7 @@
 
 #include "kernels/conv.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// Whether there is a channel mask, and something left beside what it takes away.
 bool has_channel_mask(const ConvShape& shape);
@@ -18,4 +18,4 @@ void conv_backward_data_of_channels(Grad<float> dx, const float* dy, const float
 void conv_backward_weights_of_channels(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x,
                                        ConvShape shape, Cpu stream);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -13,7 +13,7 @@
 #include "kernels/cpu/weight_gradient.h"
 #include "kernels/cpu/winograd.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The pixels where a checkerboard mask is `value`; all without one.
@@ -146,4 +146,4 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
   cpu::write_weight_gradient(dweight, dbias, partials, groups, plan.size(), plan);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -14,7 +14,7 @@
 #include "kernels/cpu/conv_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 ConvPlan plan_conv_impl(int kernel, int c_in, int c_out, bool paired, bool winograd) {
   ConvPlan plan{kernel, c_in, c_out, paired, winograd, kLanes};
@@ -170,11 +170,11 @@ void conv_image_impl(const ConvOutput& output, const PaddedImage& input, const C
   }
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 ConvPlan plan_conv(int kernel, int c_in, int c_out, bool paired, bool winograd) {
   return FLOWSMITH_DISPATCH(plan_conv_impl)(kernel, c_in, c_out, paired, winograd);
@@ -185,5 +185,5 @@ void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPl
   FLOWSMITH_DISPATCH(conv_image_impl)(output, input, plan, packed);
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

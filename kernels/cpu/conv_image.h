@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/scratch.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// How a convolution is computed on this machine. c_in and c_out are those of the sum itself: for a gradient with
 /// respect to the input they are the layer's c_out and c_in.
@@ -89,4 +89,4 @@ struct ConvOutput {
 
 void conv_image(const ConvOutput& output, const PaddedImage& input, const ConvPlan& plan, const float* packed);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/winograd.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 ScratchVector<int> packed_channels(const ConvPlan& plan) {
   ScratchVector<int> channels(plan.packed_channels());
@@ -54,4 +54,4 @@ void pack_weights(float* packed, const float* weight, const float* bias, const C
   for (int i = 0; i < total; ++i) packed_bias[i] = bias && channels[i] >= 0 ? bias[channels[i]] : 0.0f;
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

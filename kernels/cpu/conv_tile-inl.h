@@ -23,7 +23,7 @@
 #endif
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 /// 32 vector registers hold 28 sums, 16 registers 12: groups of 7 pixels divide the widths 7, 14 and 28 of the flows.
 inline constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3 || HWY_TARGET == HWY_NEON;
@@ -146,7 +146,7 @@ HWY_NOINLINE void dot_tile(const TileInput& tile, const float* HWY_RESTRICT weig
   }
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #endif

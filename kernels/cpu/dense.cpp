@@ -7,7 +7,7 @@
 #include "kernels/cpu/pixel_rows.h"
 #include "kernels/cpu/scratch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// A thread's share of dbias[o] (+)= sum over i of dpre[i][o], each in the order of the rows.
@@ -77,4 +77,4 @@ void dense_backward(Grad<float> dx, Grad<float> dweight, Grad<float> dbias, cons
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/dequantization_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
@@ -121,4 +121,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -20,7 +20,7 @@
 #include "kernels/cpu/winograd.h"
 #include "kernels/gated_block.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// What all images share.
@@ -137,4 +137,4 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
   if (grads.beta) cpu::write_group_sums(grads.beta, norm + shape.c, groups, stride, shape.c);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

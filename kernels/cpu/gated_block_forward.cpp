@@ -8,7 +8,7 @@
 #include "kernels/cpu/winograd.h"
 #include "kernels/gated_block.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct PackedBlock {
@@ -67,4 +67,4 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 #endif
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 /// Two images over the same pixels; strides in floats.
 struct GradientTile {
@@ -92,7 +92,7 @@ HWY_INLINE GradientTileFunction find_gradient_tile(int scalars, int vectors, boo
   return nullptr;
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// Weight gradients are summed in groups of neighbouring images: one thread sums a group in image order, and the
 /// groups' sums are added in order. The number of groups depends on the batch alone; it bounds the threads that help.
@@ -12,4 +12,4 @@ inline int image_groups(int n) { return std::clamp(n / 8, 1, 32); }
 /// First image of group `group`; that of the next group is the end.
 inline int group_begin(int n, int group) { return int(static_cast<long long>(n) * group / image_groups(n)); }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/parallel.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// to (+)= `count` elements.
@@ -52,4 +52,4 @@ void concat_channels_backward(Grad<float> da, Grad<float> db, const float* dy, M
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

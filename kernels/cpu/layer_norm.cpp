@@ -8,7 +8,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/weight_gradient.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void layer_norm_forward(float* y, const float* x, const float* gamma, const float* beta, MapShape shape, double eps,
                         Cpu) {
@@ -41,4 +41,4 @@ void layer_norm_backward(Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta, 
   if (dbeta) cpu::write_group_sums(dbeta, partials + shape.c, groups, stride, shape.c);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "kernels/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 void tanh_scales_impl(float* h, float* e, const float* s_raw, const float* f, float sign, std::size_t count) {
   const Floats d;
@@ -49,11 +49,11 @@ void sigmoid_scales_impl(float* s, float* ds, float* e, const float* s_raw, floa
   }
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 void tanh_scales(float* h, float* e, const float* s_raw, const float* f, float sign, std::size_t count) {
   FLOWSMITH_DISPATCH(tanh_scales_impl)(h, e, s_raw, f, sign, count);
@@ -67,5 +67,5 @@ void sigmoid_scales(float* s, float* ds, float* e, const float* s_raw, float shi
   FLOWSMITH_DISPATCH(sigmoid_scales_impl)(s, ds, e, s_raw, shift, sign, count);
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// Largest size of an exponent that these take: beyond e^87 floats end.
 inline constexpr float kLargestExponent = 87.0f;
@@ -18,4 +18,4 @@ void exp_scales(float* e, const float* s, float sign, std::size_t count);
 /// <= kLargestExponent; elsewhere finite numbers.
 void sigmoid_scales(float* s, float* ds, float* e, const float* s_raw, float shift, float sign, std::size_t count);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

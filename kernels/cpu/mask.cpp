@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/parallel.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class Z>
 void conditioner_input_forward(float* input, const Z* z, const std::uint8_t* image, int c_image, int levels,
@@ -45,4 +45,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -21,7 +21,7 @@
 
 #ifndef FLOWSMITH_CPU_MATRIX_PRODUCT_TYPES
 #define FLOWSMITH_CPU_MATRIX_PRODUCT_TYPES
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// How the product is cut on this machine.
 struct ProductPlan {
@@ -44,11 +44,11 @@ struct ProductTask {
   Activation activation;
 };
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 /// 24 sums in 32 registers, 12 in 16; a product as narrow as one vector takes more rows to have as many. Multiples of
 /// 4, for pack().
@@ -266,11 +266,11 @@ void product_share_impl(const ProductTask& task, const ProductShare& share, cons
   }
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 namespace {
 
 /// Rows that are computed at a time, so that their sums and factors stay in the second-level cache: a multiple of every
@@ -325,5 +325,5 @@ void MatrixProduct::compute(const float* packed, int thread, int threads) const 
   }
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

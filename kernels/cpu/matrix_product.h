@@ -5,7 +5,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// A factor as its side of the product sees it: element i (a row of the left factor, a column of the right one) at
 /// depth k, the index of the sum, is data[i * stride + k] if `along_depth`, data[k * stride + i] otherwise.
@@ -66,4 +66,4 @@ class MatrixProduct {
 /// Waking a team takes a thread as long as this many multiply-adds.
 inline bool worth_threads_for(double multiply_adds) { return multiply_adds > 5e5; }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -9,7 +9,7 @@
 #include "kernels/mixture_math.h"
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Elements that a loop over images or components has in hand at once.
@@ -165,4 +165,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

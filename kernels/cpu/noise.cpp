@@ -6,7 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/noise_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Fills every row of out; make(words, four) turns the words of a group into its four elements.
@@ -52,4 +52,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/optimizer_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kBlock = 4096;
@@ -61,4 +61,4 @@ void adam_step(float* __restrict param, float* __restrict m, float* __restrict v
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

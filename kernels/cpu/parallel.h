@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Waking a team of threads costs some microseconds: about what one thread needs for this many of the
 /// cheapest elements (a load, a few operations, a store). Every `omp parallel` over cheap elements asks here.
@@ -11,4 +11,4 @@ inline constexpr std::size_t kMinParallelElements = 16384;
 
 inline bool worth_threads(std::size_t elements) { return elements >= kMinParallelElements; }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

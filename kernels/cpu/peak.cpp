@@ -12,7 +12,7 @@
 #include "kernels/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 /// Two units with a latency of four cycles (five on some machines) need 8 to 10 sums; the rest is margin. Both numbers
 /// leave registers for the two constants: of 32 and of 16.
@@ -41,11 +41,11 @@ double multiply_add_impl(float& value) {
 
 std::string target_name_impl() { return hwy::TargetName(HWY_TARGET); }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 std::string simd_target() { return FLOWSMITH_DISPATCH(target_name_impl)(); }
 
@@ -63,5 +63,5 @@ double measure_fma_peak(double seconds) {
   return operations / elapsed();
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// The instruction set that the SIMD kernels use on this machine, in Highway's words, e.g. "AVX3".
 std::string simd_target();
@@ -12,4 +12,4 @@ std::string simd_target();
 /// independent multiply-adds on registers for about `seconds`.
 double measure_fma_peak(double seconds);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -7,7 +7,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(copy of the pixel, its first element) for every pixel.
@@ -49,4 +49,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

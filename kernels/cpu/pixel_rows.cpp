@@ -14,7 +14,7 @@
 #include "kernels/cpu/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 void activation_impl(float* y, const float* x, std::size_t size, Activation activation) {
   with_activation(activation, [=](auto act) HWY_ATTR {
@@ -240,11 +240,11 @@ void layer_norm_gradient_impl(Grad<float> dx, float* dgamma, float* dbeta, const
                                                                                          gamma, pixels, c, eps);
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 void activate_run(float* y, const float* x, std::size_t size, Activation activation) {
   FLOWSMITH_DISPATCH(activation_impl)(y, x, size, activation);
@@ -299,5 +299,5 @@ PaddedImage pad_image(float* out, const float* x, int h, int w, int c, int borde
   return {out, h, w, channels, border};
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

@@ -6,7 +6,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// y = act(x), `size` elements. y may be x.
 void activate_run(float* y, const float* x, std::size_t size, Activation activation);
@@ -30,4 +30,4 @@ void layer_norm_pixels(float* y, const float* x, const float* gamma, const float
 void layer_norm_gradient_pixels(Grad<float> dx, float* dgamma, float* dbeta, const float* dy, const float* x,
                                 const float* gamma, std::size_t pixels, int c, double eps);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -4,7 +4,7 @@
 #include "kernels/eigen.h"
 #include "kernels/plu_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// L and V of plu.h.
@@ -54,4 +54,4 @@ void compose_plu_backward(PluGradients<float> gradients, const float* dweight, P
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void gaussian_log_density_forward(double* logp, const T* z, int n, std::size_t per_image, Cpu) {
@@ -83,4 +83,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

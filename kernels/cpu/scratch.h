@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// A block of numbers, 64-byte aligned, that grows and never shrinks: declared `static thread_local` where it is used,
 /// it costs nothing once warm, and two threads never share one.
@@ -57,4 +57,4 @@ struct ScratchAllocator {
 template <class T>
 using ScratchVector = std::vector<T, ScratchAllocator<T>>;
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

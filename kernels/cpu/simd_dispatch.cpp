@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 namespace {
 
 #if HWY_ARCH_X86
@@ -42,4 +42,4 @@ std::vector<std::int64_t> simd_targets() {
 std::int64_t chosen_simd_target() { return chosen().load(std::memory_order_relaxed); }
 void choose_simd_target(std::int64_t target) { chosen().store(target, std::memory_order_relaxed); }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

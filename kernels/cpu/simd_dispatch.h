@@ -18,7 +18,7 @@
 #define HWY_IS_DEBUG_BUILD 0
 #include <hwy/detect_targets.h>
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// The instruction sets that the kernels are compiled for and this machine supports, the best one first; named as
 /// Highway names them: HWY_AVX3, HWY_AVX2, HWY_SSE4, and last HWY_STATIC_TARGET.
@@ -45,10 +45,10 @@ Function* choose_function(std::type_identity_t<Function>* avx3, std::type_identi
   }
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 
-/// The version of `impl` for the instruction set in use. For code in flowsmith::cpu, where `impl` is in HWY_NAMESPACE,
+/// The version of `impl` for the instruction set in use. For code in flowsmith::core::cpu, where `impl` is in HWY_NAMESPACE,
 /// behind `#if HWY_ONCE`. Some nanoseconds: for calls that do the work of a row of an image or more.
 #define FLOWSMITH_DISPATCH(impl)                                                                           \
-  (*::flowsmith::cpu::choose_function(HWY_CHOOSE_AVX3(impl), HWY_CHOOSE_AVX2(impl), HWY_CHOOSE_SSE4(impl), \
+  (*::flowsmith::core::cpu::choose_function(HWY_CHOOSE_AVX3(impl), HWY_CHOOSE_AVX2(impl), HWY_CHOOSE_SSE4(impl), \
                                       &HWY_STATIC_DISPATCH(impl)))

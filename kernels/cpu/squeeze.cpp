@@ -3,7 +3,7 @@
 
 #include "kernels/cpu/parallel.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(element of out, element of in) for every element; `shape` is that of in.
@@ -48,4 +48,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -14,7 +14,7 @@
 #include "kernels/cpu/gradient_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 int rounded_up(int value, int step) { return (value + step - 1) / step * step; }
 
@@ -132,11 +132,11 @@ void add_weight_gradient_impl(float* partial, const PaddedImage& input, const fl
   }
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 namespace {
 
@@ -221,5 +221,5 @@ void write_group_sums(Grad<float> dst, const float* partials, int groups, std::s
   sum_groups(int(size), groups, stride, partials, [&](int i, float sum) { dst.write(i, sum); });
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

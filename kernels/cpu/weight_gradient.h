@@ -7,7 +7,7 @@
 #include "kernels/cpu/conv_image.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 /// A partial sum holds [ky][scalar][vector lane], cut into register tiles which follow each other without gaps, then
 /// the bias gradient. Vectors run over the output channels and scalars over j = (kernel column, input channel), or the
@@ -49,4 +49,4 @@ void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* 
 /// dst[i] (+)= sum over groups of partials[group * stride + i], in the order of the groups.
 void write_group_sums(Grad<float> dst, const float* partials, int groups, std::size_t stride, std::size_t size);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -4,7 +4,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/weight_norm_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kBlock = 32;
@@ -54,4 +54,4 @@ void weight_norm_backward(Grad<float> dv, Grad<float> dg, const float* dw, const
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -22,7 +22,7 @@
 #include "kernels/cpu/gradient_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::HWY_NAMESPACE {
 
 /// Tiles along a side.
 constexpr int tiles_along(int side) { return (side + 1) / 2; }
@@ -306,11 +306,11 @@ void add_winograd_weight_gradient_impl(float* partial, const PaddedImage& input,
   });
 }
 
-}  // namespace flowsmith::cpu::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 bool winograd_fits(int h, int w, int c) { return FLOWSMITH_DISPATCH(winograd_fits_impl)(h, w, c); }
 
@@ -374,5 +374,5 @@ void add_winograd_weight_gradient(float* partial, const PaddedImage& input, cons
   FLOWSMITH_DISPATCH(add_winograd_weight_gradient_impl)(partial, input, dy, dy_row_stride, plan);
 }
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu
 #endif

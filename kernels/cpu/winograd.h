@@ -15,7 +15,7 @@
 #include "kernels/cpu/conv_image.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cpu {
+namespace flowsmith::core::cpu {
 
 inline constexpr int kWinogradPositions = 16;
 
@@ -37,4 +37,4 @@ void add_winograd_weight_gradient(float* partial, const PaddedImage& input, cons
 /// The nine taps of dg from the 16 sums of one input and one output channel.
 void winograd_taps(const float* sums, float* taps);
 
-}  // namespace flowsmith::cpu
+}  // namespace flowsmith::core::cpu

@@ -16,7 +16,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/cuda/vector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// y may be x.
@@ -190,4 +190,4 @@ template void concat_elu_backward(Grad<float>, const float*, const float*, MapSh
 template void gate_forward(float*, const float*, const float*, MapShape, ThisGpu);
 template void gate_backward(Grad<float>, Grad<float>, const float*, const float*, MapShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/additive_coupling.h"
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 enum class Direction { kForward, kInverse };
@@ -78,4 +78,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

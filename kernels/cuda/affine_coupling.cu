@@ -24,7 +24,7 @@
 #include "kernels/cuda/channel_sums.h"
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 enum class Direction { kForward, kInverse };
@@ -135,4 +135,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

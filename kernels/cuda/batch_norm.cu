@@ -20,7 +20,7 @@
 #include "kernels/cuda/channel_sums.h"
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 enum class Direction { kForward, kInverse };
@@ -236,4 +236,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

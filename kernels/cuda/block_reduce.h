@@ -4,7 +4,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 inline constexpr int kWarpThreads = 32;
 
@@ -33,4 +33,4 @@ __device__ inline double block_sum(double value) {
   return sum;
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

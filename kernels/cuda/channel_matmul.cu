@@ -18,7 +18,7 @@
 #include "kernels/cuda/group_sum.h"
 #include "kernels/cuda/pixel_tiles.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostInShared = 64;
@@ -148,4 +148,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

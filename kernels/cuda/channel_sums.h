@@ -9,7 +9,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// The plan of a launch: grid (image, slice of the image, group of channels).
 struct ChannelSlices {
@@ -92,4 +92,4 @@ void add_slices(Grad<T> sum, const double* partials, const ChannelSlices& plan, 
                    plan.total_slices());
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -12,7 +12,7 @@
 #include "kernels/cuda/conv_tile.h"
 #include "kernels/cuda/library_conv.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -107,4 +107,4 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
 
 template void conv_backward_data(Grad<float>, const float*, const float*, const float*, ConvShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

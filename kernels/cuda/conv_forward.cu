@@ -14,7 +14,7 @@
 #include "kernels/cuda/conv_tile.h"
 #include "kernels/cuda/library_conv.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -93,4 +93,4 @@ void conv_forward(float* y, const float* x, const float* weight, const float* bi
 
 template void conv_forward(float*, const float*, const float*, const float*, ConvShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

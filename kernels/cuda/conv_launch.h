@@ -4,7 +4,7 @@
 
 #include "kernels/conv.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// What a slice of scratch memory takes, so that the next one is aligned to 256.
 inline std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -28,4 +28,4 @@ template <Gpu G>
 void launch_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                             void* scratch, G gpu);
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -17,7 +17,7 @@
 #define FLOWSMITH_SEES_LIBRARY_HEADERS
 #endif
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 #if defined(FLOWSMITH_SEES_LIBRARY_HEADERS)
@@ -206,4 +206,4 @@ template ConvLibraries open_conv_libraries<ThisGpu>();
 template const ConvLibraries& conv_libraries<ThisGpu>();
 
 }  // namespace cuda
-}  // namespace flowsmith
+}  // namespace flowsmith::core

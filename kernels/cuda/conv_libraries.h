@@ -4,7 +4,7 @@
 #include "kernels/cuda/library_api.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 struct ConvLibraries {
   Cudnn cudnn;
@@ -22,4 +22,4 @@ ConvLibraries open_conv_libraries();
 template <Gpu G>
 const ConvLibraries& conv_libraries();
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

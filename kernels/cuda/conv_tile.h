@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/conv_weights.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// The input of a convolution as a kernel sees it.
 struct ConvInput {
@@ -123,4 +123,4 @@ ConvInput conv_input(const float* x, MapShape shape, bool concat_elu, int kernel
   }
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/conv_window.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Columns of a block's product: kWarps warps beside each other with kTiles tiles each, in kHalves halves: with 2,
 /// columns c and `channels` + c of the weight (value and gate, or the two halves of an ELU-concat) belong to one
@@ -220,4 +220,4 @@ __device__ void multiply_stages(Tile& tile, Stage& stage, std::uint32_t* stages,
   }
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

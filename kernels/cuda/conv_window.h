@@ -10,7 +10,7 @@
 #include "kernels/conv.h"
 #include "kernels/cuda/warp_tile.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Which channels of a map lie in a tile: [first, first + count), with ELU-concat (halves = 2) as elu(x) and then as
 /// elu(-x). Each half is followed by zeros up to `padded`, a multiple of a step.
@@ -230,4 +230,4 @@ class PlainRows {
   int warp_row_;
 };
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

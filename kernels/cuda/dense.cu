@@ -12,7 +12,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/dense.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 ConvShape conv_shape(DenseShape shape) { return {shape.n, 1, 1, shape.in, shape.out, 1, false}; }
@@ -52,4 +52,4 @@ template void dense_forward(float*, const float*, const float*, const float*, Ac
 template void dense_backward(Grad<float>, Grad<float>, Grad<float>, const float*, const float*, const float*,
                              const float*, Activation, DenseShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

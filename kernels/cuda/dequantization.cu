@@ -19,7 +19,7 @@
 #include "kernels/dequantization.h"
 #include "kernels/dequantization_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// u as an earlier kernel left it.
@@ -244,4 +244,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/fill.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kThreads = 256;
@@ -24,4 +24,4 @@ void fill(double* x, double value, std::size_t size, G gpu) {
 
 template void fill(double*, double, std::size_t, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -18,7 +18,7 @@
 #include "kernels/cuda/group_sum.h"
 #include "kernels/gated_block.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -261,4 +261,4 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
 template void gated_block_backward(Grad<float>, GatedBlockGrads<float>, const float*, GatedBlockSaved<const float>,
                                    const float*, GatedBlockWeights<float>, GatedBlockShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

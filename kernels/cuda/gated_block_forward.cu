@@ -18,7 +18,7 @@
 #include "kernels/cuda/gated_block_rows.h"
 #include "kernels/gated_block.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -167,4 +167,4 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
 template void gated_block_forward(float*, GatedBlockSaved<float>, const float*, GatedBlockWeights<float>,
                                   GatedBlockShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

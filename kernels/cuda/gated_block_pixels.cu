@@ -10,7 +10,7 @@
 #include "kernels/cuda/gated_block_pixels.h"
 #include "kernels/cuda/group_sum.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -162,4 +162,4 @@ template void gate_norm_backward(Grad<float>, float*, Grad<float>, Grad<float>, 
                                  const float*, const float*, MapShape, double, float*, ThisGpu);
 
 }  // namespace cuda
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "kernels/layer_norm.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 template <Gpu G>
 void gate_norm_forward(float* y, const float* x, const float* vg, const float* gamma, const float* beta, MapShape shape,
@@ -20,4 +20,4 @@ void gate_norm_backward(Grad<float> dx, float* dvg, Grad<float> dgamma, Grad<flo
                         const float* x, const float* vg, const float* gamma, MapShape shape, double norm_eps,
                         float* scratch, G gpu);
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

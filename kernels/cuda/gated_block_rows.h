@@ -5,7 +5,7 @@
 #include "kernels/cuda/conv_tile.h"
 #include "kernels/layer_norm.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Whether a block is a task of the fused kernels. The widths of the flows here have them: the number of channels is a
 /// constant, and a block of threads keeps all channels of its pixels. Others, and all with convolutions by cuDNN, go
@@ -127,4 +127,4 @@ __device__ void normalize_rows(ChannelValues<Cols>& r, RowValues<Cols>& rstd, fl
   for_each_value<Cols>([&](int m, int n, int i) { r[m][n][i] *= rstd[m][i / 2]; });
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

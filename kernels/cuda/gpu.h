@@ -26,7 +26,7 @@
   extern __shared__ __align__(16) unsigned char flowsmith_dynamic_shared[]; \
   T* name = reinterpret_cast<T*>(flowsmith_dynamic_shared)
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The tag that this compilation of kernels/cuda/ serves.
 using ThisGpu = Cuda;
@@ -54,21 +54,21 @@ void launch(void (*kernel)(P...), const char* name, const char* file, int line, 
 }
 
 }  // namespace gpu_detail
-}  // namespace flowsmith
+}  // namespace flowsmith::core
 
 #else
 
 #include "kernels/cuda/emulator/cuda_names.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 using ThisGpu = Emulated;
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core
 
 #endif
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 [[noreturn]] inline void throw_gpu_error(cudaError_t error, const char* expression, const char* file, int line) {
   cudaGetLastError();  // otherwise the next launch would be blamed for this error
@@ -76,17 +76,17 @@ namespace flowsmith {
                  " at " + file + ":" + std::to_string(line));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core
 
 /// FLOWSMITH_LAUNCH(kernel, grid, block, shared_bytes, gpu, args...): gpu is the stream tag; a template with commas
 /// goes into parentheses: FLOWSMITH_LAUNCH((norm_kernel<float, 4>), ...). Throws GpuError if the launch is refused.
 #define FLOWSMITH_LAUNCH(kernel, grid, block, shared_bytes, gpu, ...) \
-  ::flowsmith::gpu_detail::launch(kernel, #kernel, __FILE__, __LINE__, grid, block, shared_bytes, gpu, __VA_ARGS__)
+  ::flowsmith::core::gpu_detail::launch(kernel, #kernel, __FILE__, __LINE__, grid, block, shared_bytes, gpu, __VA_ARGS__)
 
 /// Throws GpuError with the expression and its place unless the call returns cudaSuccess.
 #define FLOWSMITH_CUDA_CHECK(expression)                                              \
   do {                                                                                \
     const cudaError_t flowsmith_error = (expression);                                 \
     if (flowsmith_error != cudaSuccess)                                               \
-      ::flowsmith::throw_gpu_error(flowsmith_error, #expression, __FILE__, __LINE__); \
+      ::flowsmith::core::throw_gpu_error(flowsmith_error, #expression, __FILE__, __LINE__); \
   } while (false)

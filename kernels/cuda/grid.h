@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/gpu.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Threads of a block, here and in block_reduce.h.
 inline constexpr int kBlockThreads = 256;
@@ -56,4 +56,4 @@ __device__ inline MapPosition map_position(unsigned i, int w, int c) {
   return {pixel, int(pixel / unsigned(w)), int(pixel % unsigned(w)), int(i - pixel * unsigned(c))};
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

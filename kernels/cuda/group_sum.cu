@@ -7,7 +7,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/group_sum.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kColumns = 32;
@@ -62,4 +62,4 @@ void add_groups(Grad<float> first, std::size_t first_size, Grad<float> second, s
 template void add_groups(Grad<float>, std::size_t, Grad<float>, std::size_t, const float*, std::size_t, ThisGpu);
 
 }  // namespace cuda
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include "kernels/cuda/vector.h"
 #include "kernels/join.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 __global__ void add_forward_kernel(float* y, const float* a, const float* b, std::size_t size) {
@@ -92,4 +92,4 @@ template void add_backward(Grad<float>, Grad<float>, const float*, std::size_t, 
 template void concat_channels_forward(float*, const float*, const float*, MapShape, int, ThisGpu);
 template void concat_channels_backward(Grad<float>, Grad<float>, const float*, MapShape, int, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -17,7 +17,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/layer_norm.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kWarps = cuda::kBlockThreads / cuda::kWarpThreads;  // pixels of a block
@@ -141,4 +141,4 @@ template void layer_norm_forward(float*, const float*, const float*, const float
 template void layer_norm_backward(Grad<float>, Grad<float>, Grad<float>, const float*, const float*, const float*,
                                   MapShape, double, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 inline constexpr int kLibrarySuccess = 0;  ///< of both
 
@@ -90,4 +90,4 @@ struct Cublas {
 };
 #undef FLOWSMITH_MEMBER
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

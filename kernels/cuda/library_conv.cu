@@ -25,7 +25,7 @@
 #include "kernels/cuda/library_conv.h"
 #include "kernels/cuda/vector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -382,4 +382,4 @@ template void library_backward_data(Grad<float>, const float*, const float*, con
 template void library_weight_gradient(Grad<float>, Grad<float>, const float*, const float*, ConvShape, void*, ThisGpu);
 
 }  // namespace cuda
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "kernels/conv.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Whether a convolution is the libraries' task. An empty one is not: they refuse it.
 template <Gpu G>
@@ -32,4 +32,4 @@ template <Gpu G>
 void library_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                              void* scratch, G gpu);
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -14,7 +14,7 @@
 #include "kernels/likelihood.h"
 #include "kernels/likelihood_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 __global__ void mean_negative_log_prob_kernel(double* loss, const double* log_prob, int n, double nats_per_unit) {
@@ -59,4 +59,4 @@ template void mean_negative_log_prob(double*, const double*, int, double, ThisGp
 template void mean_negative_log_prob_backward(Grad<double>, const double*, int, double, ThisGpu);
 template void log_mean_exp(double*, const double*, int, int, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

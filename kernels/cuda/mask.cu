@@ -10,7 +10,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class Z>
@@ -68,4 +68,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -14,7 +14,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/matrix_inverse.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kMostInShared = 64;
@@ -141,4 +141,4 @@ void log_abs_det_backward(Grad<float> dmatrix, const double* dlog_abs_det, const
 template void matrix_inverse(double*, double*, const float*, int, ThisGpu);
 template void log_abs_det_backward(Grad<float>, const double*, const double*, int, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

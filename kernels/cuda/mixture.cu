@@ -18,7 +18,7 @@
 #include "kernels/mixture_math.h"
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// What all images share, in scratch memory.
@@ -203,4 +203,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -12,7 +12,7 @@
 
 #include "kernels/cuda/gpu.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 __device__ inline int lane_index() { return int(threadIdx.x) % 32; }
 __device__ inline int warp_index() { return int(threadIdx.x) / 32; }
@@ -211,4 +211,4 @@ inline void store_shared(std::uint32_t* to, std::uint32_t a, std::uint32_t b, st
 
 #endif
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -16,7 +16,7 @@
 #include "kernels/noise.h"
 #include "kernels/noise_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class T>
@@ -70,4 +70,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

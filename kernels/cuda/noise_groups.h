@@ -4,7 +4,7 @@
 #include "kernels/cuda/vector.h"
 #include "kernels/noise.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Elements 4*group ... 4*group+3 of image `image`, the bits that uniform_noise writes.
 template <class T>
@@ -14,4 +14,4 @@ __device__ Four<T> uniform_four(const NoiseStream& stream, std::uint32_t image, 
            T(word_to_uniform(words[3]))}};
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

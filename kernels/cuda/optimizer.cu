@@ -19,7 +19,7 @@
 #include "kernels/optimizer.h"
 #include "kernels/optimizer_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kNormBlock = 4096;
@@ -96,4 +96,4 @@ template void squared_norm(double*, const float*, std::size_t, ThisGpu);
 template void adam_step(float*, float*, float*, std::int64_t*, const float*, const double*, const double*,
                         const AdamInputs*, std::size_t, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

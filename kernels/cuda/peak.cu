@@ -10,7 +10,7 @@
 #include "kernels/cuda/peak.h"
 #include "kernels/cuda/vector.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 namespace {
 
 constexpr int kSums = 16;      ///< a multiply-add takes four cycles: four warps of a scheduler alone would hide it
@@ -127,4 +127,4 @@ template double multiply_add_work(float*, float, int, int, ThisGpu);
 template double mma_work(float*, const float*, const float*, int, int, ThisGpu);
 template double copy_work(float*, const float*, std::size_t, ThisGpu);
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

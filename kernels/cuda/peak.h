@@ -3,7 +3,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 inline constexpr int kPeakThreads = 256;              ///< of a block
 inline constexpr int kPeakWarps = kPeakThreads / 32;  ///< of a block
@@ -27,4 +27,4 @@ double mma_work(float* y, const float* a, const float* b, int rounds, int blocks
 template <Gpu G>
 double copy_work(float* to, const float* from, std::size_t size, G gpu);
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -11,7 +11,7 @@
 #include "kernels/cuda/pixel_tiles.h"
 #include "kernels/permute.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 enum class Direction { kForward, kInverse };
@@ -59,4 +59,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

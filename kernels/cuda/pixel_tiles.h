@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/grid.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// The plan of a launch: grid (tile).
 struct PixelTiles {
@@ -39,4 +39,4 @@ struct PixelTiles {
   }
 };
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -12,7 +12,7 @@
 #include "kernels/plu.h"
 #include "kernels/plu_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 __global__ void compose_plu_forward_kernel(float* weight, PluParameters<float> factors, int c) {
@@ -48,4 +48,4 @@ void compose_plu_backward(PluGradients<float> gradients, const float* dweight, P
 template void compose_plu_forward(float*, PluParameters<float>, int, ThisGpu);
 template void compose_plu_backward(PluGradients<float>, const float*, PluParameters<float>, int, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

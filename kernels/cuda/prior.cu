@@ -16,7 +16,7 @@
 #include "kernels/prior.h"
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// logp[image] += the density of `elements` numbers; the threads hold parts of the sum of their squares.
@@ -140,4 +140,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/runtime.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 std::string mib(std::size_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; }
@@ -249,4 +249,4 @@ void GpuGraph<G>::launch() const {
 template struct GpuRuntime<ThisGpu>;
 template class GpuGraph<ThisGpu>;
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "kernels/error.h"
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What a device says about itself.
 struct GpuInfo {
@@ -81,4 +81,4 @@ class GpuGraph {
   std::size_t node_count_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/shared_logdet.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The sum of `count` numbers, the same in every thread. Once in a kernel.
@@ -58,4 +58,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

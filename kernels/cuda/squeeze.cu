@@ -11,7 +11,7 @@
 #include "kernels/cuda/vector.h"
 #include "kernels/squeeze.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Where a square of one channel lies in the image `in`: its upper left element, and the steps to the others.
@@ -76,4 +76,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

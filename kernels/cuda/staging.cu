@@ -5,7 +5,7 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/staging.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <Gpu G>
 GpuStaging<G>::~GpuStaging() {
@@ -71,4 +71,4 @@ void GpuStaging<G>::take(void* to) {
 
 template class GpuStaging<ThisGpu>;
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

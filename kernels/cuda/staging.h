@@ -5,7 +5,7 @@
 
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A block of bytes from the host to a device. It is written into page-locked memory, copied on a stream of its own to
 /// a waiting place on the device, and taken from there in the order of the device's work. Functions throw GpuError in
@@ -36,4 +36,4 @@ class GpuStaging {
   void *sent_ = nullptr, *taken_ = nullptr;  ///< events: the last copies to and from `waiting_` are done
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

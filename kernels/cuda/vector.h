@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/gpu.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// W neighbours of type T. A GPU moves up to 16 bytes at once.
 template <class T, int W>
@@ -73,4 +73,4 @@ __device__ void write_four(Grad<T> grad, std::size_t first, std::size_t size, Fo
   store_four(grad.data, first, size, values);
 }
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -9,7 +9,7 @@
 #include "kernels/cuda/mma.h"
 #include "kernels/cuda/vector.h"
 
-namespace flowsmith::cuda {
+namespace flowsmith::core::cuda {
 
 /// Numbers along k in a word, and in a step.
 template <NetPrecision kPrecision>
@@ -157,4 +157,4 @@ struct WarpTile {
   }
 };
 
-}  // namespace flowsmith::cuda
+}  // namespace flowsmith::core::cuda

@@ -15,7 +15,7 @@
 #include "kernels/cuda/group_sum.h"
 #include "kernels/cuda/library_conv.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace cuda;
@@ -330,4 +330,4 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
 
 template void conv_backward_weights(Grad<float>, Grad<float>, const float*, const float*, ConvShape, ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

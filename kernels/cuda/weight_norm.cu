@@ -10,7 +10,7 @@
 #include "kernels/cuda/grid.h"
 #include "kernels/weight_norm_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kWarps = cuda::kBlockThreads / cuda::kWarpThreads;
@@ -95,4 +95,4 @@ template void weight_norm_forward(float*, const float*, const float*, WeightNorm
 template void weight_norm_backward(Grad<float>, Grad<float>, const float*, const float*, const float*, WeightNormShape,
                                    ThisGpu);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

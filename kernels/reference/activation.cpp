@@ -3,7 +3,7 @@
 
 #include "kernels/activation_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void activation_forward(T* y, const T* x, Activation activation, std::size_t size, Reference) {
@@ -84,4 +84,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,7 +1,7 @@
 // Additive coupling: the lines of additive_coupling.h for every element.
 #include "kernels/additive_coupling.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(element, mask) for the whole batch.
@@ -47,4 +47,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/affine_coupling_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(image, channel, element of z, element of s_raw, element of t_raw, mask) for the whole batch.
@@ -89,4 +89,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 
 #include "kernels/batch_norm_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void batch_moments(double* mean, double* var, const T* x, MapShape shape, Reference) {
@@ -89,4 +89,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

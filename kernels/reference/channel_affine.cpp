@@ -5,7 +5,7 @@
 
 #include "kernels/channel_affine_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(image, channel, element) for the whole batch.
@@ -60,4 +60,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

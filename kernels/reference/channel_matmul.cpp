@@ -3,7 +3,7 @@
 
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class Z, class M>
 void channel_matmul_forward(Z* z_out, const Z* z, const M* matrix, MapShape shape, Reference) {
@@ -52,4 +52,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The input that the weight sees: x, or its ELU-concat.
@@ -132,4 +132,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

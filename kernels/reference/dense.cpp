@@ -5,7 +5,7 @@
 
 #include "kernels/activation_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void dense_forward(T* y, const T* x, const T* weight, const T* bias, Activation activation, DenseShape shape,
@@ -63,4 +63,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/dequantization_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void dequantize_forward(T* z, double* logdet, const std::uint8_t* image, const T* u, int n, std::size_t per_image,
@@ -105,4 +105,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/activation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void gated_block_forward(T* y, GatedBlockSaved<T> saved, const T* x, GatedBlockWeights<T> weights,
@@ -48,4 +48,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,7 +1,7 @@
 // Sums and joined channels: plain loops over elements, or pixels and channels.
 #include "kernels/join.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void add_forward(T* y, const T* a, const T* b, std::size_t size, Reference) {
@@ -45,4 +45,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct Statistics {
@@ -75,4 +75,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,7 +1,7 @@
 // The conditioner's input: masked z and the image, side by side in the channels.
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class Z, class S>
 void conditioner_input_forward(S* input, const Z* z, const std::uint8_t* image, int c_image, int levels,
@@ -44,4 +44,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

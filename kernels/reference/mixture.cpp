@@ -6,7 +6,7 @@
 #include "kernels/mixture_math.h"
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class Z, class S>
 void mixture_log_density_forward(double* logp, double* responsibility, const Z* z, MixtureParameters<S> mixture, int n,
@@ -84,4 +84,4 @@ FLOWSMITH_INSTANTIATE(double, float)
 FLOWSMITH_INSTANTIATE(double, double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

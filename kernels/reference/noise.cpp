@@ -3,7 +3,7 @@
 
 #include "kernels/noise_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void uniform_noise(T* u, const std::uint32_t* index, const NoiseStream* stream, int n, std::size_t per_image,
@@ -35,4 +35,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/optimizer_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void squared_norm(double* result, const T* x, std::size_t size, Reference) {
@@ -36,4 +36,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,7 +1,7 @@
 // Permutation of the channels: the index formula of permute.h, pixel by pixel.
 #include "kernels/permute.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void permute_forward(T* out, const T* in, const std::uint32_t* order, MapShape shape, Reference) {
@@ -29,4 +29,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

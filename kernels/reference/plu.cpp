@@ -3,7 +3,7 @@
 
 #include "kernels/plu_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class S>
 void compose_plu_forward(S* weight, PluParameters<S> factors, int c, Reference) {
@@ -27,4 +27,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "kernels/prior_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 double log_density(double z) { return standard_normal_log_density(z * z, 1); }
@@ -72,4 +72,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

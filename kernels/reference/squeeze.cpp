@@ -1,7 +1,7 @@
 // Squeeze: the index formula of squeeze.h, read in both directions.
 #include "kernels/squeeze.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Calls body(element of out, element of in) for every element; `shape` is that of in.
@@ -45,4 +45,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,7 +1,7 @@
 // Weight normalisation: plain loops over output channels.
 #include "kernels/weight_norm_math.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Sum over the rows of a * b, for output channel o.
@@ -39,4 +39,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "engine/file.h"
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 InterpolationPath parse_interpolation_path(const std::string& text) {
   if (text == "linear") return InterpolationPath::kLinear;
@@ -72,4 +72,4 @@ Latents slice(const Latents& latents, std::size_t begin, std::size_t n) {
   return some;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

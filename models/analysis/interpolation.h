@@ -6,7 +6,7 @@
 
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 enum class InterpolationPath {
   kLinear,     ///< (1 - t) a + t b
@@ -38,4 +38,4 @@ Latents latents_between(Flow& flow, Latents ends, int pairs, const PairOptions& 
 /// The latents of examples begin ... begin + n - 1.
 Latents slice(const Latents& latents, std::size_t begin, std::size_t n);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 double normal_share(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
@@ -24,4 +24,4 @@ Normality normality(std::vector<double> values) {
   return {mean, std::sqrt(variance), distance};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

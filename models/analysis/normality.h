@@ -3,7 +3,7 @@
 
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct Normality {
   double mean, deviation;
@@ -18,4 +18,4 @@ Normality normality(std::vector<double> values);
 /// The share of a standard normal that lies below x.
 double normal_share(double x);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 
 #include "engine/tensor.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 double complexity(std::span<const std::uint8_t> image) {
   require(!image.empty(), "there is no image");
@@ -40,4 +40,4 @@ double auroc(std::span<const double> data, std::span<const double> outliers) {
   return (ranks - n * (n + 1) / 2) / (n * double(data.size()));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

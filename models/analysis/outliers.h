@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Bits that zlib at its highest level takes for the bytes of an image, per byte: how complex it is to a compressor that
 /// knows nothing of a flow (Serra et al. 2020, "Input complexity and out-of-distribution detection").
@@ -15,4 +15,4 @@ double complexity(std::span<const std::uint8_t> image);
 /// one of them is empty or a number is NaN.
 double auroc(std::span<const double> data, std::span<const double> outliers);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Base {
  public:
@@ -24,4 +24,4 @@ class Base {
 /// latent (n,h,w,c) f64 ~ N(0, deviation^2): the draw of a standard normal base, and of every split.
 void draw_normals(Device device, const Tensor& latent, NoiseTensors noise, double deviation);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

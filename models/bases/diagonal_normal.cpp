@@ -4,7 +4,7 @@
 #include "models/bijectors/channel_scale.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class DiagonalNormal : public Base {
@@ -42,4 +42,4 @@ BaseType diagonal_normal_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "models/bases/base.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Mixture : public Base {
@@ -52,4 +52,4 @@ BaseType mixture_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

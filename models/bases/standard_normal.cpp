@@ -3,7 +3,7 @@
 #include "models/bases/base.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void draw_normals(Device device, const Tensor& latent, NoiseTensors noise, double deviation) {
   const int n = latent.map().n;
@@ -36,4 +36,4 @@ BaseType standard_normal_type() {
           [](const Settings&, Builder&) -> std::unique_ptr<Base> { return std::make_unique<StandardNormal>(); }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include "models/bijectors/channel_scale.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Actnorm : public Bijector {
@@ -38,4 +38,4 @@ LayerType actnorm_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "models/bijectors/running_moments.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class BatchNorm : public Bijector {
@@ -52,4 +52,4 @@ LayerType batch_norm_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

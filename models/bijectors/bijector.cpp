@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 ParameterVars::ParameterVars(Tape& tape, const Parameters& parameters) {
   for (int i = 0; i < parameters.count(); ++i) {
@@ -24,4 +24,4 @@ double largest_drift(const std::vector<RebuiltInput>& inputs, Device device) {
   return largest;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

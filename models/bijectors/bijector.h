@@ -11,7 +11,7 @@
 #include "engine/parameters.h"
 #include "models/settings.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The parameters of a flow as variables of one tape.
 class ParameterVars {
@@ -109,4 +109,4 @@ struct Builder {
   int image_channels = 0;  ///< of an image that couplings see besides z (FlowPass::image)
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

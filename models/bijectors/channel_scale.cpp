@@ -2,7 +2,7 @@
 
 #include "kernels/channel_affine.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Var one_row(const FlowPass& pass, Var z) {
   const MapShape map = pass.tape.value(z).map();
@@ -33,4 +33,4 @@ void ChannelScale::fit(const FlowPass& pass, Parameters& parameters, Var z, int 
   set(bias, found.bias);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// z as one row per example, so that every element is a channel of its own. Nothing else may use z from then on.
 Var one_row(const FlowPass& pass, Var z);
@@ -37,4 +37,4 @@ class ChannelScale {
   int log_scale_ = -1;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -11,7 +11,7 @@
 #include "models/registry.h"
 #include "models/transformers/transformer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::string_view kMaskNames[] = {"checkerboard", "channel", "alternating", "list"};  // as MaskKind
@@ -175,4 +175,4 @@ LayerType coupling_type() {
           make};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

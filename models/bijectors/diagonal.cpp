@@ -2,7 +2,7 @@
 #include "models/bijectors/channel_scale.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Diagonal : public Bijector {
@@ -35,4 +35,4 @@ LayerType diagonal_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "models/bijectors/bijector.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 std::vector<double> to_vector(const Parameters& parameters, int i) {
@@ -38,7 +38,7 @@ class Plain : public Bijector {
     throw Error("its matrix is singular: there is no way back from it");
   }
   std::optional<double> condition_number(const Parameters& parameters) const override {
-    return flowsmith::condition_number(to_vector(parameters, weight_), c_);
+    return core::condition_number(to_vector(parameters, weight_), c_);
   }
   std::string description() const override { return "invertible 1x1 convolution"; }
 
@@ -105,7 +105,7 @@ class Plu : public Bijector {
     if (is_singular(matrix(parameters), c_)) throw Error("its matrix is singular: there is no way back from it");
   }
   std::optional<double> condition_number(const Parameters& parameters) const override {
-    return flowsmith::condition_number(matrix(parameters), c_);
+    return core::condition_number(matrix(parameters), c_);
   }
   std::string description() const override { return "invertible 1x1 convolution, LU"; }
 
@@ -150,4 +150,4 @@ LayerType invertible_conv_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

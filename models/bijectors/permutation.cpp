@@ -3,7 +3,7 @@
 #include "models/bijectors/bijector.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Permutation : public Bijector {
@@ -40,4 +40,4 @@ LayerType permutation_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 RunningMoments::RunningMoments(Parameters& parameters, const std::string& prefix, int channels, double momentum)
     : momentum_(momentum), memory_(std::make_shared<Arena>(parameters.device())) {
@@ -28,4 +28,4 @@ void RunningMoments::weights_changed(const Parameters& parameters) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class RunningMoments {
  public:
@@ -25,4 +25,4 @@ class RunningMoments {
   ChannelMoments running_, batch_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Stack {
@@ -78,4 +78,4 @@ void weights_changed(const std::vector<PlacedLayer>& layers, const Parameters& p
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "models/bijectors/bijector.h"
 #include "models/component.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// "sequence": several layers that are repeated together. It has no layer of its own.
 const ComponentType& sequence_type();
@@ -27,4 +27,4 @@ bool needs_data(const std::vector<PlacedLayer>& layers);
 /// Tells all of them that parameters have new values. Throws Error that names the layer if one is no bijection.
 void weights_changed(const std::vector<PlacedLayer>& layers, const Parameters& parameters);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

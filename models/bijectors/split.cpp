@@ -7,7 +7,7 @@
 #include "models/bijectors/bijector.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Split : public Bijector {
@@ -58,4 +58,4 @@ LayerType split_type() {
           make};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

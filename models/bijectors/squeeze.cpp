@@ -3,7 +3,7 @@
 #include "models/bijectors/bijector.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Squeeze : public Bijector {
@@ -56,4 +56,4 @@ LayerType squeeze_type() {
           make};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

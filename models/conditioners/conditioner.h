@@ -3,7 +3,7 @@
 
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Conditioner {
  public:
@@ -23,4 +23,4 @@ class Conditioner {
   virtual std::string description() const = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 ConvLayer::ConvLayer(Parameters& parameters, const std::string& name, Size size, Init init) {
   const double bound = init != Init::kPytorch ? 0 : 1 / std::sqrt(double(size.c_in) * size.kernel * size.kernel);
@@ -23,4 +23,4 @@ ConvLayer::ConvLayer(Parameters& parameters, const std::string& name, Size size,
   parameters.add(name + ".bias", {size.c_out}, ParameterLayout::kPlain, {0, bound});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

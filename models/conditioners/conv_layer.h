@@ -3,7 +3,7 @@
 
 #include "models/conditioners/conditioner.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class ConvLayer {
  public:
@@ -33,4 +33,4 @@ class ConvLayer {
   int weight_ = -1;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include "models/conditioners/conv_layer.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct Block {
@@ -84,4 +84,4 @@ ConditionerType gated_resnet_type() {
       }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

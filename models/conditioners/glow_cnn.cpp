@@ -8,7 +8,7 @@
 #include "models/conditioners/conv_layer.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr double kLogScaleFactor = 3;
@@ -110,4 +110,4 @@ ConditionerType glow_cnn_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "models/conditioners/conditioner.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kActivationNames[] = {"none", "relu", "elu", "tanh", "leaky_relu"};  // as Activation
@@ -100,4 +100,4 @@ ConditionerType mlp_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -13,7 +13,7 @@
 #include "models/conditioners/conditioner.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class WeightNormConv {
@@ -128,4 +128,4 @@ ConditionerType resnet_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "engine/file.h"
 #include "models/files/weights.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Runs `work`, whose errors then begin with `path`.
@@ -104,4 +104,4 @@ FlowConfig tutorial_config(const SafetensorsFile& file, const std::string& path)
               "weight file of one of these");
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "engine/safetensors.h"
 #include "models/config.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The tutorial's model of this name ("simple", "vardeq", "multiscale") and edition ("2024", "2022", "jax"). Throws
 /// Error that lists the choices.
@@ -16,4 +16,4 @@ FlowConfig tutorial_config(const std::string& model, const std::string& edition)
 /// none.
 FlowConfig tutorial_config(const SafetensorsFile& file, const std::string& path);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

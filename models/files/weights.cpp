@@ -8,7 +8,7 @@
 #include "engine/version.h"
 #include "models/files/tutorial_files.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 T metadata_number(const SafetensorsFile& file, const std::string& key, const std::string& path) {
@@ -190,21 +190,9 @@ Flow flow_for(const SafetensorsFile& file, const std::string& path, Device devic
   return flow_for(config_of(file, path), file, path, device);
 }
 
-SafetensorsFile weights_of(Checkpoint checkpoint) {
-  SafetensorsFile file{{}, std::move(checkpoint.tensors)};
-  if (!checkpoint.edition.empty()) file.metadata["edition"] = checkpoint.edition;
-  return file;
-}
+Flow Flow::load(const std::string& path, Device device) { return from_file(read_safetensors(path), path, device); }
 
-SafetensorsFile read_weights(const std::string& path) {
-  refuse_orbax(path);
-  auto input = std::make_unique<InputFile>(path);
-  if (checkpoint_kind(*input).empty()) return read_safetensors(*input);
-  return weights_of(read_checkpoint(std::move(input)));
-}
-
-Flow Flow::load(const std::string& path, Device device) {
-  const SafetensorsFile file = read_weights(path);
+Flow Flow::from_file(const SafetensorsFile& file, const std::string& path, Device device) {
   Flow flow = flow_for(file, path, device);
   load_weights(flow, file, path);
   flow.origin_ = origin_of(file);
@@ -221,4 +209,4 @@ SafetensorsFile weights_file(const Flow& flow) {
 
 void Flow::save(const std::string& path) const { write_safetensors(path, weights_file(*this)); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

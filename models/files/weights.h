@@ -3,10 +3,10 @@
 // do), and then they must be right.
 #pragma once
 
-#include "data/checkpoint.h"
+#include "engine/safetensors.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The flow whose weights a file holds: from the metadata `config`, or, for files that PyTorch or earlier versions
 /// wrote, one of the tutorial's (models/files/tutorial_files.h). Throws Error naming `path` if it is none of ours.
@@ -19,13 +19,6 @@ T metadata_number(const SafetensorsFile& file, const std::string& key, const std
 
 /// The shortest text that metadata_number() reads back to the same bits.
 std::string number_text(double value);
-
-/// A checkpoint's tensors as a weight file has them.
-SafetensorsFile weights_of(Checkpoint checkpoint);
-
-/// The tensors of a weight file, or of a checkpoint of PyTorch or Flax (data/checkpoint.h), whichever it is; also out
-/// of a pipe.
-SafetensorsFile read_weights(const std::string& path);
 
 /// A flow for the weights of a file, which it does not load yet. Throws Error naming `path`, also if the file is far
 /// too small for so large a flow: what a configuration says must not decide how much memory is taken.
@@ -61,4 +54,4 @@ void import_states(Parameters& parameters, const SafetensorsFile& file, const st
 void load_weights(Flow& flow, const SafetensorsFile& file, const std::string& path,
                   std::span<const std::string_view> ignored = {});
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "models/component.h"
 #include "models/input/input_layer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class ImageInput : public InputLayer {
  public:
@@ -21,4 +21,4 @@ class ImageInput : public InputLayer {
 /// The key that all of them have.
 Key alpha_key();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "models/batch.h"
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class InputLayer {
  public:
@@ -31,4 +31,4 @@ std::unique_ptr<InputLayer> make_number_input(const Settings& data, Builder& bui
 /// Sets the states of the latter.
 void set_standardization(Parameters& parameters, const std::vector<double>& mean, const std::vector<double>& deviation);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include "models/input/input_layer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The states, the first of the flow.
@@ -77,4 +77,4 @@ void set_standardization(Parameters& parameters, const std::vector<double>& mean
   parameters.set_state(kDeviation, deviation);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

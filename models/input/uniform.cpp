@@ -2,7 +2,7 @@
 #include "models/input/image_input.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 void ImageInput::inverse(FlowPass& pass, Var z, const Tensor& data) const {
   const Tensor values = pass.tape.value(z);
@@ -39,4 +39,4 @@ DequantizationType uniform_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "models/input/image_input.h"
 #include "models/registry.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Variational : public ImageInput {
@@ -25,8 +25,8 @@ class Variational : public ImageInput {
   Var initialize(FlowPass& pass, Parameters& parameters, const BatchTensors& batch, DType path) const override {
     return run(pass, batch, path, [&](const Bijector& layer, Var v) { return layer.initialize(pass, parameters, v); });
   }
-  bool needs_data() const override { return flowsmith::needs_data(layers_); }
-  void weights_changed(const Parameters& parameters) override { flowsmith::weights_changed(layers_, parameters); }
+  bool needs_data() const override { return core::needs_data(layers_); }
+  void weights_changed(const Parameters& parameters) override { core::weights_changed(layers_, parameters); }
 
   std::vector<NamedMask> masks() const override {
     std::vector<NamedMask> all;
@@ -77,4 +77,4 @@ DequantizationType variational_type() {
       }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

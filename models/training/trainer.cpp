@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/shuffle.h"
 #include "models/files/weights.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kFirstMoment = "adam.m.";
@@ -30,48 +31,62 @@ void require_valid(const TrainingOptions& options) {
         "the clip norm must be 0 (none) or a positive number");
 }
 
-Trainer::Trainer(const TrainingOptions& options, const Dataset& dataset, Device device)
-    : options_(options),
-      flow_(fitted_to(options.flow, dataset), device),
-      step_(flow_, options.recompute),
-      train_(select_examples(dataset, Subset::kTrain, options.seed)),
-      epoch_set_(train_),
-      validation_(select_examples(dataset, Subset::kValidation, options.seed)) {
+std::vector<std::uint32_t> epoch_order(const std::vector<std::uint32_t>& examples, std::uint64_t seed,
+                                       std::uint32_t epoch) {
+  std::vector<std::uint32_t> order = examples;
+  shuffle(order, {seed, NoisePurpose::kShuffle, epoch});
+  return order;
+}
+
+Trainer::Trainer(const TrainingOptions& options, TrainingData data, Device device)
+    : options_(options), flow_(options.flow, device), step_(flow_, options.recompute), data_(std::move(data)) {
   require_valid(options);
+  require(flow_.takes_images() ? data_.images != nullptr : data_.values != nullptr,
+          flow_.takes_images() ? "this flow takes 8-bit images" : "this flow takes numbers, not 8-bit images");
   if (options.batch_size < 2 && flow_.uses_batch_statistics()) {
     throw Error("model " + flow_.config().name() +
                 " has batch norms, which need at least two examples in a batch: choose a batch size of 2 or more");
   }
-  if (validation_.index.empty()) {
-    throw Error(dataset.name + " has " + std::to_string(dataset.train.count) +
-                " training examples: at least 6 are needed, of which a sixth is for validation");
-  }
-  steps_per_epoch_ = int(train_.index.size()) / options.batch_size;
+  steps_per_epoch_ = int(data_.index.size()) / options.batch_size;
   if (steps_per_epoch_ == 0) {
-    throw Error("the training set of " + dataset.name + " has " + std::to_string(train_.index.size()) +
-                " examples, fewer than a batch: choose a batch of " + std::to_string(train_.index.size()) +
+    throw Error("the training set of " + data_.name + " has " + std::to_string(data_.index.size()) +
+                " examples, fewer than a batch: choose a batch of " + std::to_string(data_.index.size()) +
                 " or less, or more data");
   }
   flow_.initialize(options.seed);
-  if (!dataset.mean.empty()) flow_.standardize(dataset.mean, dataset.deviation);
+  if (!data_.mean.empty()) flow_.standardize(data_.mean, data_.deviation);
   load_epoch_order();
   if (flow_.needs_data()) {
-    const GatheredBatch first = gather_batch(flow_, epoch_set_, 0, std::min(kInitialExamples, epoch_set_.index.size()));
-    flow_.initialize_from(first.batch(), {NoiseStream{options.seed, NoisePurpose::kTraining, 0}});
+    const Gathered first = gather(0, std::min(kInitialExamples, order_.size()));
+    flow_.initialize_from(first.batch, {NoiseStream{options.seed, NoisePurpose::kTraining, 0}});
   }
 }
 
+Trainer::Gathered Trainer::gather(std::size_t begin, std::size_t n) const {
+  const std::span<const std::uint32_t> numbers(&order_[begin], n);
+  Gathered gathered;
+  if (flow_.takes_images()) {
+    gathered.pixels.resize(n * flow_.dims());
+    data_.images(numbers, gathered.pixels);
+  } else {
+    gathered.values.resize(n * flow_.dims());
+    data_.values(numbers, gathered.values);
+  }
+  gathered.batch = {gathered.pixels.data(), numbers.data(), int(n), gathered.values.data()};
+  return gathered;
+}
+
 void Trainer::load_epoch_order() {
-  epoch_set_.index = epoch_order(train_.index, options_.seed, std::uint32_t(epoch_));
+  order_ = epoch_order(data_.index, options_.seed, std::uint32_t(epoch_));
   staged_ = position_;
 }
 
 void Trainer::stage_next() {
   if (staged_ == steps_per_epoch_) return;
   const std::size_t begin = std::size_t(staged_) * options_.batch_size;
-  GatheredBatch& gathered = gathered_[staged_ % 3];
-  gathered = gather_batch(flow_, epoch_set_, begin, options_.batch_size);
-  step_.stage(gathered.batch(), {NoiseStream{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)}});
+  Gathered& gathered = gathered_[staged_ % 3];
+  gathered = gather(begin, options_.batch_size);
+  step_.stage(gathered.batch, {NoiseStream{options_.seed, NoisePurpose::kTraining, std::uint32_t(epoch_)}});
   ++staged_;
 }
 
@@ -148,4 +163,4 @@ void Trainer::restore(const SafetensorsFile& file, const std::string& path) {
   load_epoch_order();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,11 +2,15 @@
 // from the seed and the place, so a restored trainer goes on to the same bits as one that never stopped.
 #pragma once
 
-#include "data/dataset.h"
-#include "models/training/evaluation.h"
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/column_statistics.h"
 #include "models/training/training_step.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct TrainingOptions {
   FlowConfig flow = FlowConfig::named("multiscale");
@@ -22,12 +26,25 @@ struct TrainingOptions {
 /// Throws Error that names the option unless every value makes sense.
 void require_valid(const TrainingOptions& options);
 
+/// What a flow learns from: examples that somebody keeps, and hands out by number. One of the two functions is needed,
+/// the one for what the flow takes. Each writes the examples of these numbers, one after the other.
+struct TrainingData {
+  std::string name;                  ///< in messages: "mnist"
+  std::vector<std::uint32_t> index;  ///< numbers of the examples to learn from; the number keys an example's noise
+  std::function<void(std::span<const std::uint32_t> numbers, std::span<std::uint8_t> pixels)> images = nullptr;
+  FetchRows values = nullptr;
+  std::vector<double> mean = {}, deviation = {};  ///< of each column, for a flow whose data are standardized
+};
+
+/// The examples in the order of this epoch, a permutation fixed by seed and epoch.
+std::vector<std::uint32_t> epoch_order(const std::vector<std::uint32_t>& examples, std::uint64_t seed,
+                                       std::uint32_t epoch);
+
 class Trainer {
  public:
-  /// Starts with new weights; layers that need data to begin with see the first examples of the first epoch. The
-  /// dataset must outlive the trainer. Throws Error if the training set has fewer examples than a batch or the model
-  /// does not take them.
-  Trainer(const TrainingOptions& options, const Dataset& dataset, Device device);
+  /// Starts with new weights; layers that need data to begin with see the first examples of the first epoch. Throws
+  /// Error if there are fewer examples than a batch, and passes on what `data` throws.
+  Trainer(const TrainingOptions& options, TrainingData data, Device device);
   Trainer(const Trainer&) = delete;  // the training step holds on to the flow beside it
   Trainer& operator=(const Trainer&) = delete;
 
@@ -51,8 +68,7 @@ class Trainer {
 
   Flow& flow() { return flow_; }
   const Flow& flow() const { return flow_; }
-  std::size_t training_examples() const { return train_.index.size(); }
-  const ExampleSet& validation_set() const { return validation_; }
+  std::size_t training_examples() const { return data_.index.size(); }
 
   /// Gives memory back that only steps need, until the next one.
   void give_back() { step_.give_back(); }
@@ -63,6 +79,14 @@ class Trainer {
   void restore(const SafetensorsFile& file, const std::string& path);
 
  private:
+  /// Some examples of an epoch, in memory of their own.
+  struct Gathered {
+    std::vector<std::uint8_t> pixels;
+    std::vector<double> values;
+    Batch batch;
+  };
+  /// Examples begin ... begin + n - 1 of the epoch.
+  Gathered gather(std::size_t begin, std::size_t n) const;
   void load_epoch_order();
   /// Hands the batch behind the last one to the step, if the epoch has one.
   void stage_next();
@@ -71,14 +95,13 @@ class Trainer {
   TrainingOptions options_;
   Flow flow_;
   TrainingStep step_;
-  ExampleSet train_;      ///< in file order of the split
-  ExampleSet epoch_set_;  ///< in the order of this epoch
-  ExampleSet validation_;
+  TrainingData data_;
+  std::vector<std::uint32_t> order_;  ///< of the examples in this epoch
   int steps_per_epoch_ = 0;
   int epoch_ = 0, position_ = 0;
-  int staged_ = 0;             ///< batches of this epoch that the step has been handed
-  GatheredBatch gathered_[3];  ///< of two steps under way and of the next
-  double epoch_sum_ = 0;       ///< of the steps' bits/dim
+  int staged_ = 0;        ///< batches of this epoch that the step has been handed
+  Gathered gathered_[3];  ///< of two steps under way and of the next
+  double epoch_sum_ = 0;  ///< of the steps' bits/dim
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

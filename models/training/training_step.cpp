@@ -10,7 +10,7 @@
 #include "engine/trace.h"
 #include "kernels/likelihood.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 TrainingStep::TrainingStep(Flow& flow, bool recompute)
     : flow_(flow),
@@ -141,10 +141,10 @@ StepResult TrainingStep::finish() {
   under_way_.clear();  // they change nothing
   if (!std::isfinite(result.loss)) {
     const auto where = flow_.find_non_finite(batch.examples, batch.noise, path_, true);
-    throw Error("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
+    throw NotFinite("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
                 ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }
-  throw Error("the gradient of step " + step + " is not finite, first at " + locate_non_finite_gradient(batch) +
+  throw NotFinite("the gradient of step " + step + " is not finite, first at " + locate_non_finite_gradient(batch) +
               ": the weights before it are kept; start again with a smaller learning rate or clip norm");
 }
 
@@ -180,4 +180,4 @@ std::string TrainingStep::locate_non_finite_gradient(const NoisyBatch& batch) {
   return bad_parameter_of(0, batch.examples.n) + ", only in the sum over the images of the batch";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

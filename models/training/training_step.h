@@ -9,7 +9,7 @@
 #include "engine/staging.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct StepResult {
   double loss = 0;           ///< mean over the batch in the unit of the flow (Flow::unit), before the update
@@ -88,4 +88,4 @@ class TrainingStep {
   Replay replay_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

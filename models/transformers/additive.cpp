@@ -2,7 +2,7 @@
 #include "models/registry.h"
 #include "models/transformers/transformer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Additive : public Transformer {
@@ -28,4 +28,4 @@ TransformerType additive_type() {
           [](const Settings&, Builder&) -> std::unique_ptr<Transformer> { return std::make_unique<Additive>(); }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

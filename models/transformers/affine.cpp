@@ -4,7 +4,7 @@
 #include "models/registry.h"
 #include "models/transformers/transformer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kBoundNames[] = {"none", "tanh", "learned_tanh", "sigmoid"};  // in the order of ScaleBound
@@ -43,7 +43,7 @@ class Affine : public Transformer {
   std::optional<double> largest_log_scale(const Parameters& parameters, int channel) const override {
     double f = 1;
     if (scaling_factor_ >= 0) f = std::exp(to_doubles(parameters.value(scaling_factor_), parameters.device())[channel]);
-    const double largest = flowsmith::largest_log_scale(form_.bound, f);
+    const double largest = core::largest_log_scale(form_.bound, f);
     return std::isfinite(largest) ? std::optional(largest) : std::nullopt;
   }
 
@@ -75,4 +75,4 @@ TransformerType affine_type() {
       }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "models/bijectors/bijector.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Transformer {
  public:
@@ -28,4 +28,4 @@ class Transformer {
   virtual std::string description() const = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

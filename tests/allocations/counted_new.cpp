@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 std::atomic<bool> counting{false};
@@ -35,11 +35,11 @@ int stop_counting() {
   return count;
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing
 
 // Every form of new and delete: AddressSanitizer has all of them of its own, and tells where memory from one of its
 // forms is given back to one of these.
-using flowsmith::testing::allocate, flowsmith::testing::try_allocate, flowsmith::testing::kAlignment;
+using flowsmith::core::testing::allocate, flowsmith::core::testing::try_allocate, flowsmith::core::testing::kAlignment;
 using std::align_val_t, std::nothrow_t, std::size_t;
 
 void* operator new(size_t size) { return allocate(size, kAlignment); }

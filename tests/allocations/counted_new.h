@@ -2,10 +2,10 @@
 // operators in place of the standard library's.
 #pragma once
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 void start_counting();
 /// How often memory was asked for since start_counting().
 int stop_counting();
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -8,7 +8,7 @@
 #include "tests/allocations/counted_new.h"
 #include "tests/support/flow_examples.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 TEST_CASE("a warm training step of any named model allocates nothing", "[allocations][long]") {
@@ -44,4 +44,4 @@ TEST_CASE("allocations are counted", "[allocations]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

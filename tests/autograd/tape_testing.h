@@ -8,7 +8,7 @@
 #include "kernels/likelihood.h"
 #include "kernels/noise.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// A tensor with its gradient, both in memory of the test.
 struct Leaf {
@@ -41,4 +41,4 @@ inline Var gaussian_loss(Tape& tape, Var y) {
   return mean_negative_log_prob(tape, sums, nats_per_bit_per_dim(1));
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 
 #include "tests/autograd/tape_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 // The same sums in f64, perhaps in another order: a few hundred roundings of 1e-16.
@@ -82,4 +82,4 @@ TEST_CASE("a gated block that nobody wants gradients of gives the same values") 
   CHECK(values[0] == values[1]);
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

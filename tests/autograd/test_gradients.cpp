@@ -6,7 +6,7 @@
 #include "autograd/ops.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 void run_all(const std::vector<GradientCase>& cases) {
@@ -113,4 +113,4 @@ TEST_CASE("comparing gradients measures the distance relative to the expected no
   CHECK(std::isinf(checks[3].error));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

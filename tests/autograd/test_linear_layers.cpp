@@ -6,7 +6,7 @@
 #include "tests/autograd/tape_testing.h"
 #include "tests/support/jacobian.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 template <class T>
@@ -117,4 +117,4 @@ TEST_CASE("a permutation is undone bit for bit, in place while nothing is record
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

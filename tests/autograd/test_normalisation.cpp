@@ -4,7 +4,7 @@
 #include "tests/autograd/tape_testing.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kMap{3, 2, 3, 2};
@@ -87,4 +87,4 @@ TEST_CASE("running statistics follow a batch on the tape, unless the loss or the
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

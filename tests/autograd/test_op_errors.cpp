@@ -4,7 +4,7 @@
 #include "tests/autograd/tape_testing.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr Mask kMask{MaskKind::kCheckerboard, false};
@@ -243,4 +243,4 @@ TEST_CASE("the fast device refuses networks in f64") {
   check_error("f64 on the reference device", [&] { conv(v.tape, v(kMap), v(Shape{1, 1, 3, 1}), v(Shape{1}), false); });
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

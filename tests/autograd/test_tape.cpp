@@ -7,7 +7,7 @@
 #include "tests/autograd/tape_testing.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr double kLn2 = 0.693147180559945309417;
@@ -357,4 +357,4 @@ TEST_CASE("a step finds its values and gradients at the addresses of the step be
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -1,4 +1,4 @@
-// What flow-bench reports: operation counts, the choice of benchmarks, statistics and JSON.
+// What flowsmith bench reports: operation counts, the choice of benchmarks, statistics and JSON.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -8,7 +8,7 @@
 #include "tests/support/error_of.h"
 #include "tools/bench/benchmark.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Multiply-adds of one image through a conditioner of the 2024 edition on maps of h*w pixels.
@@ -301,4 +301,4 @@ TEST_CASE("the measured peak is that of a machine") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

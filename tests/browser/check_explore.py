@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Plays with the page of flow explore as people do, in headless Chromium.
+"""Plays with the page of flowsmith explore as people do, in headless Chromium.
 
-  check_explore.py FLOW_EXPLORE WEIGHTS [--score FLOW_SCORE] [--screenshots FOLDER]
+  check_explore.py FLOWSMITH WEIGHTS [--score] [--screenshots FOLDER]
 
-Starts FLOW_EXPLORE, a program, on WEIGHTS; draws and moves every slider of a flow of images, or drags the point of a flow
-of the plane; and checks that pictures and numbers follow, that the score of an example is the one that FLOW_SCORE writes,
-that the console stays empty and that nothing but the page's own server is asked. Exit code 1 says what is wrong; 77 that
+Starts `FLOWSMITH explore` on WEIGHTS; draws and moves every slider of a flow of images, or drags the point of a flow
+of the plane; and checks that pictures and numbers follow, that the score of an example is the one that
+`flowsmith score` writes, that the console stays empty and that nothing but the page's own server is asked. Exit code 1 says what is wrong; 77 that
 there is no Chromium or Selenium here.
 """
 import argparse
@@ -61,7 +61,7 @@ def play_with_images(page, score):
     page.wait(lambda: page.bits() not in ("", "-"), "the example has no score")
     if score is not None:
         page.failures.check(abs(float(page.bits()) - score) <= 0.00005,
-                            f"the page says {page.bits()} and flow score {score}")
+                            f"the page says {page.bits()} and flowsmith score {score}")
     page.wait(lambda: "the same pixels" in page.find("#decoded-text").text, "latents do not decode to the image")
     page.failures.check(page.pixels("decoded") == page.pixels("drawing"), "the decoded picture is another one")
     page.wait(lambda: len(page.pixels("gradient")) > 500, "there is no gradient")  # of one colour it has about 130 bytes
@@ -98,18 +98,18 @@ def play_with_the_plane(page):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("explore")
+    parser.add_argument("flowsmith")
     parser.add_argument("weights")
-    parser.add_argument("--score")
+    parser.add_argument("--score", action="store_true", help="hold its score of an example against flowsmith score")
     parser.add_argument("--screenshots", type=pathlib.Path)
     arguments = parser.parse_args()
     require_browser()
     failures, score = Failures(), None
     if arguments.score:
-        table = subprocess.run([arguments.score, "--weights", arguments.weights, "--limit", "1"], check=True,
+        table = subprocess.run([arguments.flowsmith, "score", "--weights", arguments.weights, "--limit", "1"], check=True,
                                capture_output=True, text=True).stdout
         score = float(next(csv.DictReader(io.StringIO(table[table.index("index"):])))["bits_per_dim"])
-    server = subprocess.Popen([arguments.explore, "--weights", arguments.weights], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([arguments.flowsmith, "explore", "--weights", arguments.weights], stdout=subprocess.PIPE, text=True)
     try:
         address = next(re.search(r"http://\S+", line)[0] for line in server.stdout if "http://" in line)
         for width in WIDTHS:

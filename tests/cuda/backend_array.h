@@ -4,7 +4,7 @@
 #include "tests/support/gpu_testing.h"
 #include "tests/support/host_values.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// DeviceArray's interface in host memory.
 template <class T>
@@ -62,4 +62,4 @@ void check_gpu_bits(const Run& run) {
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 #include "tests/support/block_data.h"
 #include "tests/support/gpu_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 struct GpuBlockData : BlockData {
   using BlockData::BlockData;
@@ -43,4 +43,4 @@ inline double block_bound(NetPrecision precision, int channels) {
   return of_products * (channels < 16 ? 25 : 2);
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

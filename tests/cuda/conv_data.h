@@ -4,7 +4,7 @@
 #include "tests/support/conv_data.h"
 #include "tests/support/gpu_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// Relative to the norm of a result. kFp32: a float sum of L products is off by about sqrt(L) roundings of 6e-8, and no
 /// sum here is longer than 9 * 514. kTf32 rounds each factor to 11 significant bits: errors are even in [-2^-11, 2^-11]
@@ -69,4 +69,4 @@ inline void check_empty_batch(const TestGpu& gpu) {
   for (float value : dbias.host()) CHECK(value == 0);
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

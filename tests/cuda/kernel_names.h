@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Names of all __global__ functions below kernels/cuda (.cu and .h, the emulator left out).
 inline std::set<std::string> kernel_names() {
@@ -25,4 +25,4 @@ inline std::set<std::string> kernel_names() {
   return names;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -16,8 +16,8 @@ int main(int argc, char** argv) {
   const bool everything_ran = argc == 1;
   if (everything_ran && failures == 0) {
     int missing = 0;
-    for (const std::string& name : flowsmith::kernel_names()) {
-      if (flowsmith::emulator::launched_kernels().contains(name)) continue;
+    for (const std::string& name : flowsmith::core::kernel_names()) {
+      if (flowsmith::core::emulator::launched_kernels().contains(name)) continue;
       std::fprintf(stderr, "no test launches the kernel %s\n", name.c_str());
       ++missing;
     }

@@ -2,7 +2,7 @@
 #include "kernels/activation.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1},  {3, 3, 5, 3},  {1, 28, 28, 3}, {2, 7, 9, 20},
@@ -142,4 +142,4 @@ TEST_CASE("gpu activations at the ends of the number line, and of no image") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "tests/cuda/backend_array.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu additive coupling has the bits of the reference", "", float, double) {
@@ -52,4 +52,4 @@ TEST_CASE("the masked part of a gpu additive coupling is a copy of bits, and an 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

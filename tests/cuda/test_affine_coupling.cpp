@@ -6,7 +6,7 @@
 #include "tests/support/forms.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// 28 x 28 x 16 has several slices per image, 257 channels two groups of them (channel_sums.h).
@@ -260,4 +260,4 @@ TEST_CASE("a gpu coupling of no image has gradient 0") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "kernels/batch_norm.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// 28 x 28 x 16 has several slices per image, 257 channels two groups of them (channel_sums.h).
@@ -167,4 +167,4 @@ TEST_CASE("gpu running statistics follow a batch unless the loss or the norm is 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

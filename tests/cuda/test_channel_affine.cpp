@@ -2,7 +2,7 @@
 #include "kernels/channel_affine.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// 28 x 28 x 16 has several slices per image, 257 channels two groups of them (channel_sums.h).
@@ -111,4 +111,4 @@ TEST_CASE("a gpu channel_affine of no image has gradient 0") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/channel_matmul.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Float sums of some hundred terms against sums in double. The gradient of the matrix is float on either path.
@@ -62,4 +62,4 @@ TEMPLATE_TEST_CASE("gpu products with a matrix in double are in double", "", flo
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 // the fused ELU-concat; then what must not change a bit.
 #include "tests/cuda/conv_data.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NetPrecision kPrecisions[] = {NetPrecision::kFp32, NetPrecision::kTf32, NetPrecision::kBf16};
@@ -107,4 +107,4 @@ TEST_CASE("NaN passes through GPU convolutions and stays within its image and wi
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

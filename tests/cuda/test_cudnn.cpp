@@ -6,7 +6,7 @@
 #include "tests/cuda/block_data.h"
 #include "tests/cuda/conv_data.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NetPrecision kPrecisions[] = {NetPrecision::kFp32, NetPrecision::kTf32};
@@ -205,4 +205,4 @@ TEST_CASE("Libraries that are missing, broken or of another version are refused 
 #endif
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

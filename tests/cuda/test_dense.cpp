@@ -2,7 +2,7 @@
 #include "kernels/dense.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kElu, Activation::kTanh,
@@ -89,4 +89,4 @@ TEST_CASE("gpu dense gradients that nobody asked for change nothing else, and no
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

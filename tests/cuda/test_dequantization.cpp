@@ -3,7 +3,7 @@
 #include "kernels/noise.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr double kNoAlpha = 0;
@@ -182,4 +182,4 @@ TEST_CASE("gpu dequantization may work in place and takes empty batches") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

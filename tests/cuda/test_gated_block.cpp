@@ -2,7 +2,7 @@
 // what must not change a bit.
 #include "tests/cuda/block_data.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NetPrecision kPrecisions[] = {NetPrecision::kFp32, NetPrecision::kTf32, NetPrecision::kBf16};
@@ -108,4 +108,4 @@ TEST_CASE("NaN in one image reaches the GPU gated block's results of that image 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

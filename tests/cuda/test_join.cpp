@@ -2,7 +2,7 @@
 #include "kernels/join.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("gpu add and concat_channels agree with the reference") {
@@ -47,4 +47,4 @@ TEST_CASE("a gpu gradient that both sides of an add share gets dy twice, and an 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

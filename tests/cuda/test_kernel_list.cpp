@@ -3,7 +3,7 @@
 
 #include "tests/cuda/kernel_names.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Occurrences of __global__ in the sources: what kernel_names() must not miss.
@@ -53,4 +53,4 @@ TEST_CASE("docs/gpu_figures.md has a row for every kernel, and for no other") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 #include "kernels/layer_norm.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// 28 x 28 x 16 has several slices per image, 257 channels two groups of them (channel_sums.h).
@@ -89,4 +89,4 @@ TEST_CASE("gpu gradients of layer norm that nobody asked for change nothing else
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/likelihood.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 const double kUnit = nats_per_bit_per_dim(784);
@@ -83,4 +83,4 @@ TEST_CASE("gpu likelihood of no image") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "tests/cuda/backend_array.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 7, 9, 3}, {1, 28, 28, 1}, {3, 3, 1, 20}, {1, 7, 7, 48}};
@@ -49,4 +49,4 @@ TEST_CASE("gpu conditioner input hides what the mask hides, NaN too, and takes a
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

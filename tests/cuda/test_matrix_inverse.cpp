@@ -2,7 +2,7 @@
 #include "kernels/matrix_inverse.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Checks one matrix. `bound`: the rounding of double, times the condition of the matrix.
@@ -60,4 +60,4 @@ TEST_CASE("gpu log|det| gradients have the bits of the reference") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

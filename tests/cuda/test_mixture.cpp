@@ -2,7 +2,7 @@
 #include "kernels/mixture.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu mixture agrees with the reference", "", float, double) {
@@ -81,4 +81,4 @@ TEST_CASE("gpu mixture stays finite far from its components, and takes an empty 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 #include "kernels/conv.h"
 #include "tests/support/gpu_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Integers from -8 to 8 without a pattern that a permutation could keep.
@@ -81,4 +81,4 @@ TEST_CASE("windows of tensor-core convolutions are exact for small integers", "[
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

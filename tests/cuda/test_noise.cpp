@@ -2,7 +2,7 @@
 #include "kernels/noise.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NoiseStream kStreams[] = {{1, NoisePurpose::kTraining, 0},
@@ -56,4 +56,4 @@ TEST_CASE("gpu noise of no image writes nothing") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

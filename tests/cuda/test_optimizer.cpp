@@ -2,7 +2,7 @@
 #include "kernels/optimizer.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr std::size_t kSizes[] = {1, 3, 4, 31, 1025, 4095, 4096, 4097, 20001};
@@ -139,4 +139,4 @@ TEST_CASE("gpu Adam of no parameter") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/cuda/peak.h"
 #include "tests/support/gpu_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using namespace testing;
@@ -85,4 +85,4 @@ TEST_CASE("there is no peak of tensor cores in fp32, and none of no blocks", "[p
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

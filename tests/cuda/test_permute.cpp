@@ -2,7 +2,7 @@
 #include "kernels/permute.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu permutation has the bits of the reference, in place too", "", float, double) {
@@ -39,4 +39,4 @@ TEST_CASE("gpu permutation takes an empty batch, and refuses a pixel that shared
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "kernels/plu.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("gpu LU factors agree with the reference") {
@@ -36,4 +36,4 @@ TEST_CASE("gpu LU factors agree with the reference") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/prior.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu log-density agrees with the reference", "", float, double) {
@@ -83,4 +83,4 @@ TEST_CASE("a NaN stays in its image on the gpu, and an empty batch changes nothi
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -9,7 +9,7 @@
 #include "kernels/cuda/emulator/runtime_api.h"
 #endif
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 using Catch::Contains;
@@ -180,4 +180,4 @@ TEST_CASE("a newer driver than the build serves it") {
 #endif
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

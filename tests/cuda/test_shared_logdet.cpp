@@ -2,7 +2,7 @@
 #include "kernels/shared_logdet.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu shared log-determinants agree with the reference", "", float, double) {
@@ -28,4 +28,4 @@ TEMPLATE_TEST_CASE("gpu shared log-determinants agree with the reference", "", f
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

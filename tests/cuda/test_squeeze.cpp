@@ -2,7 +2,7 @@
 #include "kernels/squeeze.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("gpu squeeze has the bits of the reference", "", float, double) {
@@ -52,4 +52,4 @@ TEST_CASE("gpu kernels share out an image of more elements than they have thread
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/weight_norm.h"
 #include "tests/cuda/backend_array.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("gpu weight norm agrees with the reference") {
@@ -51,4 +51,4 @@ TEST_CASE("gpu weight norm is finite at 0 and at the ends of the range") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The bytes of an IDX file: magic number, sizes, then `data`.
 inline std::string idx_bytes(std::uint32_t magic, const std::vector<std::uint32_t>& sizes, const std::string& data) {
@@ -38,4 +38,4 @@ inline std::string gzip(const std::string& content) {
   return packed;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

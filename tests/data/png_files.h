@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline std::string big_endian_bytes(std::uint32_t word) {
   std::string bytes;
@@ -45,4 +45,4 @@ inline std::string grey_png(std::uint32_t cols, std::uint32_t rows, std::uint8_t
   return png_bytes(cols, rows, 8, 0, lines);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

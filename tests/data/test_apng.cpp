@@ -8,7 +8,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -121,4 +121,4 @@ TEST_CASE("films that cannot be are refused", "[data]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -210,30 +210,5 @@ TEST_CASE("the validation split is a partition fixed by the seed", "[dataset]") 
   CHECK(start == std::vector<std::uint32_t>{35249, 49846, 51529, 49930});
 }
 
-TEST_CASE("each epoch has its own order, fixed by seed and epoch", "[dataset]") {
-  const std::vector<std::uint32_t> train = {9, 4, 7, 1, 30, 12, 5, 8};
-  const auto order = epoch_order(train, 1, 0);
-  CHECK(sorted(order) == sorted(train));
-  CHECK(epoch_order(train, 1, 0) == order);
-  CHECK(epoch_order(train, 1, 1) != order);
-  CHECK(epoch_order(train, 2, 0) != order);
-  CHECK(epoch_order({}, 1, 0).empty());
-}
-
-TEST_CASE("every order of three items is equally likely", "[dataset]") {
-  // 60,000 epochs over 6 orders: 10,000 expected each, standard deviation sqrt(60000 * 5/36) = 91. Five of them are
-  // 456: a right shuffle would fail for one seed in about 300,000; this seed is fixed. Swapping with any item instead
-  // of the ones left (the usual mistake) gives 4/27 or 5/27 instead of 1/6: off by 1,111.
-  std::vector<int> seen(27, 0);
-  for (std::uint32_t epoch = 0; epoch < 60000; ++epoch) {
-    const auto order = epoch_order({0, 1, 2}, 3, epoch);
-    ++seen[order[0] * 9 + order[1] * 3 + order[2]];
-  }
-  for (const std::size_t code : {5u, 7u, 11u, 15u, 19u, 21u}) {
-    INFO("order " << code / 9 << code / 3 % 3 << code % 3);
-    CHECK(std::abs(seen[code] - 10000) < 456);
-  }
-}
-
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

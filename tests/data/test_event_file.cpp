@@ -12,7 +12,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -130,4 +130,4 @@ TEST_CASE("an event file has the name that TensorBoard looks for", "[event_file]
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

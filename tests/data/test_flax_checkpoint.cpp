@@ -8,7 +8,7 @@
 #include "tests/support/flax_files.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -162,4 +162,4 @@ TEST_CASE("a folder of Orbax is called that") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

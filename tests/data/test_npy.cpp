@@ -9,7 +9,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -260,4 +260,4 @@ TEST_CASE("arrays that do not fit their shape are not written", "[npy]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 #include "tests/data/torch_files.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -203,4 +203,4 @@ TEST_CASE("a pickle with any one byte changed is read or refused, never worse", 
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -15,7 +15,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -320,4 +320,4 @@ TEST_CASE("IDX images may be asked for in colour, and are no numbers", "[dataset
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

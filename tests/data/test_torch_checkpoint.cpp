@@ -8,7 +8,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -337,4 +337,4 @@ TEST_CASE("a checkpoint with any one bit changed is read or refused, never worse
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

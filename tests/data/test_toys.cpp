@@ -7,7 +7,7 @@
 #include "data/toys.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -204,4 +204,4 @@ TEST_CASE("picture of the toys", "[.][toys_picture]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

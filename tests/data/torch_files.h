@@ -8,7 +8,7 @@
 
 #include "tests/data/zip_files.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Pieces of a pickle of protocol 2; each leaves one value on the stack.
 namespace pickled {
@@ -54,4 +54,4 @@ inline std::string tensor(const std::string& storage, std::int64_t offset, const
 inline std::string file(const std::string& value) { return "\x80\x02" + value + "."; }
 
 }  // namespace pickled
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Writes a zip file of these entries in order, as they are or compressed.
 inline void write_zip(const std::string& path, const std::vector<std::pair<std::string, std::string>>& entries,
@@ -26,4 +26,4 @@ inline void write_zip(const std::string& path, const std::vector<std::pair<std::
   if (zipClose(zip, nullptr) != ZIP_OK) throw std::runtime_error("zipClose");
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "engine/arena.h"
 #include "tests/support/scarce_gpu.h"
 
-using namespace flowsmith;
+using namespace flowsmith::core;
 
 TEST_CASE("an arena aligns to 64 bytes and never hands out the same byte twice") {
   Arena arena;

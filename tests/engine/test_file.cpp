@@ -10,7 +10,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -168,4 +168,4 @@ TEST_CASE("names in messages stay on one line and within bounds", "[file]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

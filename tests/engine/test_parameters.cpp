@@ -5,7 +5,7 @@
 #include "engine/adam.h"
 #include "engine/device_memory.h"
 
-using namespace flowsmith;
+using namespace flowsmith::core;
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -238,4 +238,4 @@ TEST_CASE("safetensors that could not be read back are not written", "[safetenso
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

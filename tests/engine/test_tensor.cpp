@@ -6,7 +6,7 @@
 #include "tests/support/bf16_model.h"
 #include "tests/support/error_of.h"
 
-using namespace flowsmith;
+using namespace flowsmith::core;
 
 TEST_CASE("shapes count their elements and print themselves") {
   CHECK(Shape{}.size() == 1);

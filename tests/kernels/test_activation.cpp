@@ -2,7 +2,7 @@
 #include "kernels/activation.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 1, 31, 3}, {1, 3, 1, 257}};
@@ -112,4 +112,4 @@ TEST_CASE("gate gradients") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -5,7 +5,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 31, 1, 3}, {31, 1, 3, 2}, {1, 1, 3, 257}};
@@ -138,4 +138,4 @@ TEMPLATE_TEST_CASE("cpu additive coupling is the reference's, bit for bit", "", 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -7,7 +7,7 @@
 #include "tests/support/masks.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("affine_coupling_forward transforms where the mask is 0 and copies where it is 1") {
@@ -393,4 +393,4 @@ TEMPLATE_TEST_CASE("affine_coupling_backward may write dz over dz_out", "", floa
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

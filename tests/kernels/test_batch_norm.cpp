@@ -6,7 +6,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{2, 1, 1, 1},  {3, 31, 1, 3},  {31, 1, 3, 2},  {2, 3, 5, 31},
@@ -365,4 +365,4 @@ TEST_CASE("running statistics move towards an unbiased estimate, and only after 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

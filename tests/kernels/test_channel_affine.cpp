@@ -5,7 +5,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Odd channels, several images per group of a sum, and every element as a channel of its own.
@@ -200,4 +200,4 @@ TEST_CASE("actnorm's first parameters of a constant channel are finite") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

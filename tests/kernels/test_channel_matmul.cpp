@@ -2,7 +2,7 @@
 #include "kernels/channel_matmul.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("every pixel is multiplied by the matrix, rows of which are outputs") {
@@ -96,4 +96,4 @@ TEST_CASE("cpu products with a matrix in double are in double, and an image does
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

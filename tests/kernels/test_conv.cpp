@@ -6,7 +6,7 @@
 #include "kernels/conv.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 std::vector<double> conv(const std::vector<double>& x, const std::vector<double>& weight,
@@ -63,4 +63,4 @@ TEST_CASE("convolution gradients") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -5,7 +5,7 @@
 #include "tests/support/conv_data.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr Cpu kModel{NetPrecision::kBf16, true};
@@ -159,4 +159,4 @@ TEST_CASE("The instructions of this machine agree with the plain kernels") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

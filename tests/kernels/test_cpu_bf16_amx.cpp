@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 /// Rows of the eight tiles, as LDTILECFG of 16 rows of 64 bytes leaves them.
@@ -56,7 +56,7 @@ void stand_in_multiply(int sums, int a, int b) {
 }
 
 }  // namespace
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #undef _tile_loadconfig
 #undef _tile_release
@@ -71,7 +71,7 @@ void stand_in_multiply(int sums, int a, int b) {
 #define amx_tiles unused_amx_tiles
 #include "kernels/cpu/bf16/tiles_amx.cpp"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 TEST_CASE("the source for AMX, on arrays for tiles, gives the bits of the model") {
@@ -82,6 +82,6 @@ TEST_CASE("the source for AMX, on arrays for tiles, gives the bits of the model"
 }
 
 }  // namespace
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #endif

@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 __attribute__((target("avx512f"))) __m512 stand_in_pairs(__m512 sums, __m512bh a, __m512bh b) {
@@ -23,13 +23,13 @@ __attribute__((target("avx512f"))) __m512 stand_in_pairs(__m512 sums, __m512bh a
 }
 
 }  // namespace
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #define _mm512_dpbf16_ps stand_in_pairs
 #define avx512_tiles unused_avx512_tiles
 #include "kernels/cpu/bf16/tiles_avx512.cpp"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 TEST_CASE("the source for AVX512-BF16, with plain loops for its instruction, gives the bits of Intel's manual") {
@@ -41,6 +41,6 @@ TEST_CASE("the source for AVX512-BF16, with plain loops for its instruction, giv
 }
 
 }  // namespace
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "tests/support/tile_data.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 TEST_CASE("rounding to bf16 takes the nearest, of two the even one, and keeps infinity and NaN") {
@@ -116,4 +116,4 @@ TEST_CASE("the instructions of this machine are AMX if it has that") {
 }
 
 }  // namespace
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

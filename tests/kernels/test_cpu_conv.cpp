@@ -4,7 +4,7 @@
 #include "tests/support/conv_data.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Each float sum of L products is off by about sqrt(L) roundings of 6e-8 of its size, and no sum here is longer than
@@ -176,4 +176,4 @@ TEST_CASE("NaN passes through Cpu convolutions and stays within its image and wi
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

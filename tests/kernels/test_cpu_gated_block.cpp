@@ -3,7 +3,7 @@
 #include "tests/support/block_data.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr GatedBlockShape kShapes[] = {
@@ -113,4 +113,4 @@ TEST_CASE("NaN in one image reaches the Cpu gated block's results of that image 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -6,7 +6,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 2},  {3, 3, 5, 3},   {1, 31, 31, 16}, {2, 7, 9, 20},
@@ -209,4 +209,4 @@ TEST_CASE("The Cpu gate is accurate where it saturates and keeps NaN") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

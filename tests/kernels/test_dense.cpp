@@ -5,7 +5,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr Activation kActivations[] = {Activation::kNone, Activation::kRelu, Activation::kElu, Activation::kTanh,
@@ -156,4 +156,4 @@ TEST_CASE("NaN and the ends of the range stay in their row of a dense layer, and
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

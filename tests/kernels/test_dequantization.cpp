@@ -4,7 +4,7 @@
 #include "tests/support/jacobian.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr double kNoAlpha = 0;
@@ -312,4 +312,4 @@ TEMPLATE_TEST_CASE("cpu dequantization agrees with the reference", "", float, do
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "kernels/gated_block.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr auto kNoGradients = GatedBlockSaved<double>{nullptr, nullptr};
@@ -74,4 +74,4 @@ TEST_CASE("gated_block gradients") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

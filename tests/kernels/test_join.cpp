@@ -3,7 +3,7 @@
 #include "tests/support/host_values.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("concat_channels puts the channels of b behind those of a, and its gradient splits them") {
@@ -69,4 +69,4 @@ TEST_CASE("cpu add and concat_channels agree with the reference") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/layer_norm.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 std::vector<double> layer_norm(const std::vector<double>& x, const std::vector<double>& gamma,
@@ -50,4 +50,4 @@ TEST_CASE("layer_norm gradients") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/likelihood.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -66,4 +66,4 @@ TEST_CASE("log_mean_exp counts -inf as probability 0 and passes NaN on") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

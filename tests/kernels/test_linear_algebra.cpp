@@ -2,7 +2,7 @@
 #include "kernels/linear_algebra.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// a b, of matrices by rows.
@@ -105,4 +105,4 @@ TEST_CASE("the condition number, and what counts as singular") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "tests/support/kernel_testing.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("the checkerboard starts with 0 and is the same in every channel") {
@@ -132,4 +132,4 @@ TEMPLATE_TEST_CASE("cpu conditioner_input is the reference's, bit for bit", "", 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

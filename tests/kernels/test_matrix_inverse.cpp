@@ -3,7 +3,7 @@
 #include "kernels/matrix_inverse.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEMPLATE_TEST_CASE("a matrix times its inverse is one, to the rounding of double", "", float, double) {
@@ -71,4 +71,4 @@ TEST_CASE("cpu inverse is the reference's") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

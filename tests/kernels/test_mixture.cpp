@@ -4,7 +4,7 @@
 #include "kernels/prior.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// The parameters of a mixture of `count` components over `size` elements.
@@ -183,4 +183,4 @@ TEMPLATE_TEST_CASE("cpu mixture agrees with the reference", "", float, double) {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

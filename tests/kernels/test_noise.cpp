@@ -3,7 +3,7 @@
 #include "kernels/noise_math.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 // The known answers that the authors of Philox publish with their Random123 library.
@@ -114,4 +114,4 @@ TEMPLATE_TEST_CASE("cpu noise is the reference's, bit for bit", "", float, doubl
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

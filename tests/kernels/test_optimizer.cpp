@@ -5,7 +5,7 @@
 #include "kernels/optimizer_math.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 template <class T, class Backend>
@@ -148,4 +148,4 @@ TEST_CASE("cpu optimizer agrees with the reference") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

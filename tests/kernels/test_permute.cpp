@@ -4,7 +4,7 @@
 #include "kernels/permute.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 31, 1, 3}, {31, 1, 3, 2}, {3, 1, 1, 257}, {5, 33, 31, 12}};
@@ -78,4 +78,4 @@ TEMPLATE_TEST_CASE("cpu permutation is the reference's, bit for bit, and so is i
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

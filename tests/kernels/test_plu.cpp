@@ -4,7 +4,7 @@
 #include "kernels/plu.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// Factors in one place; what is not read of them is NaN.
@@ -95,4 +95,4 @@ TEST_CASE("cpu LU factors agree with the reference") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -2,7 +2,7 @@
 #include "kernels/prior.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr MapShape kShapes[] = {{1, 1, 1, 1}, {3, 31, 1, 3}, {31, 1, 3, 2}, {1, 3, 1, 257}};
@@ -97,4 +97,4 @@ TEMPLATE_TEST_CASE("cpu prior and split agree with the reference", "", float, do
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

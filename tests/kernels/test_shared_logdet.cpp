@@ -2,7 +2,7 @@
 #include "kernels/shared_logdet.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("the sum of the terms is added to every image") {
@@ -45,4 +45,4 @@ TEMPLATE_TEST_CASE("cpu shared log-determinants are the reference's", "", float,
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -5,7 +5,7 @@
 
 #include "tests/support/simd_targets.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("the best instruction set is in use, and a portable one comes last") {
@@ -44,4 +44,4 @@ TEST_CASE("all instruction sets that Linux lists are found, and no other") {
 #endif
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 #include "kernels/squeeze.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("squeeze turns 2x2 squares into channels") {
@@ -63,4 +63,4 @@ TEMPLATE_TEST_CASE("cpu squeeze is the reference's, bit for bit", "", float, dou
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -3,7 +3,7 @@
 #include "tests/support/host_values.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("weight norm gives each output channel the length g") {
@@ -83,4 +83,4 @@ TEST_CASE("weight norm and its gradients are finite at 0 and at the ends of the 
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

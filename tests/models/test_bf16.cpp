@@ -1,11 +1,11 @@
 // Whole flows on the host with networks in bf16, their products by the model of AMX.
-#include "models/training/trainer.h"
+#include "models/runs/evaluation.h"
 #include "tests/support/bf16_model.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Bits per dimension of the first steps of a small multiscale flow, in batches of 4 images of 8x4 pixels, and the
@@ -19,7 +19,7 @@ struct Run {
     TrainingOptions options;
     options.flow = tutorial("multiscale");
     options.batch_size = 4;
-    Trainer trainer(options, dataset, device);
+    Trainer trainer = trainer_for(options, dataset, device);
     for (int i = 0; i < steps; ++i) {
       if (trainer.epoch_done()) trainer.start_next_epoch();
       bits_per_dim.push_back(trainer.step().loss);
@@ -54,4 +54,4 @@ TEST_CASE("a training step in bf16 gives the same bits on any number of threads"
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/masks.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 /// In [0.1, 0.9]: dequantization noise, away from the ends where the third derivative of the logit is large.
@@ -517,4 +517,4 @@ TEST_CASE("a new coupling layer is the identity") {
   CHECK(to_doubles(tape.value(pass.logdet)) == std::vector<double>(shape.n, 0.0));
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -7,7 +7,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/tiny_dataset.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -492,4 +492,4 @@ TEST_CASE("every type describes itself and its keys", "[config]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,12 +4,12 @@
 #include "models/conditioners/conditioner.h"
 #include "models/files/weights.h"
 #include "models/gradient_suite.h"
-#include "models/training/trainer.h"
+#include "models/runs/evaluation.h"
 #include "tests/support/bijector_suite.h"
 #include "tests/support/flow_examples.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NoiseStream kNoise{5, NoisePurpose::kTraining, 0};
@@ -222,4 +222,4 @@ TEST_CASE("a flow that has seen its first examples says so in its file, and does
   CHECK_FALSE(still.needs_data());
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

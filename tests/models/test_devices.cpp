@@ -10,7 +10,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using testing::random_bytes;
@@ -122,4 +122,4 @@ TEST_CASE("a flow refuses a device that cannot do what it is asked for", "[devic
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

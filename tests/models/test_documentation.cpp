@@ -8,7 +8,7 @@
 #include "models/config_reference.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 namespace fs = std::filesystem;
@@ -102,4 +102,4 @@ TEST_CASE("links between pages lead to files", "[docs]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

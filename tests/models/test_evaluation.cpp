@@ -4,14 +4,14 @@
 #include <numeric>
 #include <set>
 
-#include "models/files/latents_file.h"
-#include "models/training/evaluation.h"
+#include "models/interchange/latents_file.h"
+#include "models/runs/evaluation.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -175,4 +175,4 @@ TEST_CASE("latents of another flow are refused", "[latents_file]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

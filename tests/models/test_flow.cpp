@@ -9,7 +9,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -354,4 +354,4 @@ TEST_CASE("an empty batch is refused on a tape and gives nothing elsewhere", "[f
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "tests/support/flow_examples.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 constexpr NoiseStream kNoise{17, NoisePurpose::kScoring, 0};
@@ -258,4 +258,4 @@ TEST_CASE("the named models have the parameters and shapes of their papers") {
   CHECK(latents_of(three) == "16x16x2 8x8x4 4x4x16");
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -5,7 +5,7 @@
 
 #include "models/gradient_suite.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 void check_all(const GradientCase& gradient_case) {
@@ -52,4 +52,4 @@ TEST_CASE("gradient cases have names of their own") {
   CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

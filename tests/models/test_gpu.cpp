@@ -6,7 +6,8 @@
 
 #include "engine/device_memory.h"
 #include "kernels/cuda/emulator/emulator.h"
-#include "models/training/training_run.h"
+#include "models/runs/evaluation.h"
+#include "models/runs/training_run.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/run_program.h"
@@ -14,7 +15,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -205,7 +206,7 @@ struct TinyTraining {
   Dataset dataset = load_dataset(write_tiny_dataset(dir, "tiny", {24, 6, 4, 4}));
   Trainer trainer;
 
-  TinyTraining() : trainer(options(), dataset, Device::kEmulated) {}
+  TinyTraining() : trainer(trainer_for(options(), dataset, Device::kEmulated)) {}
   static TrainingOptions options() {
     TrainingOptions options;
     options.flow = tutorial("simple");
@@ -280,4 +281,4 @@ TEST_CASE("a kernel that fails in a run ends it in one line and leaves the check
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

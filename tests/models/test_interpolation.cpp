@@ -3,7 +3,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 std::vector<double> between(const std::vector<double>& a, const std::vector<double>& b, double t,
@@ -60,4 +60,4 @@ TEST_CASE("paths have names") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

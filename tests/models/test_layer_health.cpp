@@ -6,7 +6,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -100,4 +100,4 @@ TEST_CASE("channels without a gradient are counted", "[analysis]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "models/flow.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 TEST_CASE("a dequantization may hold layers with states and values from data") {
@@ -42,4 +42,4 @@ TEST_CASE("a dequantization may hold layers with states and values from data") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

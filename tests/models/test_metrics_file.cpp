@@ -2,11 +2,11 @@
 #include <catch2/catch.hpp>
 
 #include "engine/file.h"
-#include "models/training/metrics_file.h"
+#include "models/runs/metrics_file.h"
 #include "tests/support/error_of.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -51,4 +51,4 @@ TEST_CASE("a long curve is thinned to means", "[training]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

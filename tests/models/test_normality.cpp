@@ -3,7 +3,7 @@
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 namespace {
 
 TEST_CASE("the share below x of a standard normal") {
@@ -43,4 +43,4 @@ TEST_CASE("normals are near to normals, others are not") {
 }
 
 }  // namespace
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -7,7 +7,7 @@
 #include "models/analysis/outliers.h"
 #include "tests/support/error_of.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Numbers = std::vector<double>;
@@ -48,4 +48,4 @@ TEST_CASE("what is simple takes zlib few bits, and noise more than all", "[analy
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

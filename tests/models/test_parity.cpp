@@ -1,13 +1,13 @@
 // Five training steps of every model against PyTorch, and of the JAX edition against JAX: tests/fixtures/README.md.
 #include <cmath>
 
-#include "models/files/parity.h"
+#include "models/interchange/parity.h"
 #include "models/files/weights.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -144,4 +144,4 @@ TEST_CASE("a replay refuses inputs that it cannot follow", "[parity]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

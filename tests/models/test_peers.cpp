@@ -6,7 +6,7 @@
 #include "kernels/batch_norm.h"
 #include "models/files/weights.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // The libraries computed in double. Parameters and networks of ours are float and round at 6e-8, a few times in each of
@@ -139,4 +139,4 @@ TEST_CASE("layers on the GPU's kernels are those of other libraries", "[peers][g
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

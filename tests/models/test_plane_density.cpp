@@ -4,7 +4,7 @@
 
 #include "tests/support/tiny_dataset.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// What a density of the plane is, summed over a grid: mean and covariance, and the mean of -log p.
@@ -86,4 +86,4 @@ TEST_CASE("the density of a flow in the plane integrates to 1, and its samples h
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

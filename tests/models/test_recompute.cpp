@@ -5,7 +5,7 @@
 
 #include "kernels/likelihood.h"
 #include "models/gradient_suite.h"
-#include "models/training/trainer.h"
+#include "models/runs/evaluation.h"
 #include "tests/support/error_of.h"
 #include "tests/support/flow_examples.h"
 #include "tests/support/kernel_testing.h"
@@ -13,7 +13,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -197,7 +197,7 @@ TEST_CASE("training with recompute is the same with any number of threads, and g
           "[recompute][long]") {
   const TinyData data;
   const TrainingOptions options = tiny_options("multiscale");
-  Trainer one(options, data.dataset, Device{.threads = 1});
+  Trainer one = trainer_for(options, data.dataset, Device{.threads = 1});
   run_steps(one, 3);
   const SafetensorsFile three = one.checkpoint();
   run_steps(one, 3);
@@ -205,17 +205,17 @@ TEST_CASE("training with recompute is the same with any number of threads, and g
   CHECK(one.drift() > 0);
   CHECK(one.drift() < 1e-12);  // numbers of order 1 to 10, rounded at 1e-16, through rows of at most four couplings
 
-  Trainer two(options, data.dataset, Device{.threads = 2});
+  Trainer two = trainer_for(options, data.dataset, Device{.threads = 2});
   run_steps(two, 6);
   CHECK(bytes_of_state(two, data.dir) == want);
-  Trainer resumed(options, data.dataset, Device{.threads = 3});
+  Trainer resumed = trainer_for(options, data.dataset, Device{.threads = 3});
   resumed.restore(three, "last.safetensors");
   run_steps(resumed, 3);
   CHECK(bytes_of_state(resumed, data.dir) == want);
 
   TrainingOptions keeping = options;
   keeping.recompute = false;
-  Trainer other(keeping, data.dataset, Device::kCpu);
+  Trainer other = trainer_for(keeping, data.dataset, Device::kCpu);
   run_steps(other, 6);
   CHECK(other.drift() == 0);
   // Six steps of Adam at a rate of 1e-3 make of different roundings what they can, and that is little.
@@ -230,7 +230,7 @@ void set_parameter(Flow& flow, const std::string& name, float value) {
 
 TEST_CASE("with recompute too, what is not finite stops training before the weights change", "[recompute]") {
   const TinyData data;
-  Trainer trainer(tiny_options("simple"), data.dataset, Device::kCpu);
+  Trainer trainer = trainer_for(tiny_options("simple"), data.dataset, Device::kCpu);
   const auto failure = [&] {
     const std::string before = bytes_of_state(trainer, data.dir);
     const std::string message = error_of([&] { trainer.step(); });
@@ -274,4 +274,4 @@ TEST_CASE("with recompute too, a graph of the GPU's kernels does what their laun
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "models/training/training_step.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kBatch = 32;
@@ -112,4 +112,4 @@ TEST_CASE("the density of a trained flow integrates to 1") {
   CHECK(std::abs(integrals.wrong_sign - 1) > 0.1);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

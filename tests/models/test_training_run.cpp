@@ -4,13 +4,14 @@
 #include <nlohmann/json.hpp>
 
 #include "models/files/weights.h"
-#include "models/training/training_run.h"
+#include "models/runs/evaluation.h"
+#include "models/runs/training_run.h"
 #include "tests/support/error_of.h"
 #include "tests/support/run_program.h"
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -115,7 +116,7 @@ TEST_CASE("a run leaves everything that its folder promises", "[training_run]") 
         "samples/step_0000000.png samples/step_0000005.png training_examples.png ");
   CHECK(steps_of(rows_of(a)) == "1 2 3 4 5 v5 t5");
   const Dataset dataset = load_dataset(runs.config.data);
-  const StepResult first = Trainer(runs.config.training, dataset, Device::kCpu).step();
+  const StepResult first = trainer_for(runs.config.training, dataset, Device::kCpu).step();
   char row[80];
   std::snprintf(row, sizeof row, "1,1,%.7g,,,%.7g,0.001", first.loss, first.gradient_norm);
   CHECK(rows_of(a)[0] == row);
@@ -251,7 +252,7 @@ TEST_CASE("divergence is named and leaves the last checkpoint as it was", "[trai
   runs.config.training.lr = 1e30;
   runs.config.training.clip_norm = 0;
   const Dataset dataset = load_dataset(runs.config.data);
-  SafetensorsFile fresh = Trainer(runs.config.training, dataset, Device::kCpu).checkpoint();
+  SafetensorsFile fresh = trainer_for(runs.config.training, dataset, Device::kCpu).checkpoint();
   set_origin(fresh, {runs.config.data, runs.config.training.seed});
   write_safetensors(runs.dir.file("new.safetensors"), fresh);
   const std::string message = error_of([&] { runs.run("a", 9); });
@@ -421,4 +422,4 @@ TEST_CASE("a damaged folder does not go on", "[training_run]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

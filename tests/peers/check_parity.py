@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Replays the fixtures with `flow parity` on a device and holds the results against PyTorch's: exit status 1 over a bound.
+"""Replays the fixtures with `flowsmith parity` on a device and holds the results against PyTorch's: exit status 1 over a bound.
 
-  check_parity.py --bin build/bin/flow-parity --device cpu [--nets fp32] [--steps 5] [FIXTURE ...]
+  check_parity.py --bin build/bin/flowsmith parity --device cpu [--nets fp32] [--steps 5] [FIXTURE ...]
 
 A fixture holds no initial weights; they are made again (make_fixtures.py). Steps after the first --steps are left out,
 and with them the trained weights. Prints the relative errors of each fixture; networks in tf32 and bf16 have no bound.
@@ -33,7 +33,7 @@ def relative(actual, expected):
 
 
 def replay(options, fixture, metadata, folder):
-    """What `flow parity` makes of the fixture's first steps."""
+    """What `flowsmith parity` makes of the fixture's first steps."""
     edition = "2024" if metadata["edition"] == "jax" else metadata["edition"]  # the same names and shapes
     weights = make_fixtures.initial_weights(torch_flows.build(metadata["model"], edition))
     inputs = {name: fixture[name][:options.steps] for name in ("images", "noise")}
@@ -64,7 +64,7 @@ def errors_of(result, fixture):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixture", nargs="*", type=pathlib.Path, help="default: all")
-    parser.add_argument("--bin", default="build/bin/flow-parity", help="command with its first arguments")
+    parser.add_argument("--bin", default="build/bin/flowsmith parity", help="command with its first arguments")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--nets", default="fp32", choices=("fp32", "tf32", "bf16"))
     parser.add_argument("--steps", type=int, default=5)

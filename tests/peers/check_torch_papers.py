@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks torch_papers.py: parameter counts, and that with weights of ours it computes what ours computes.
 
-  check_torch_papers.py [--bin build/bin/flow-transform] [--jitter 0.02]
+  check_torch_papers.py [--bin build/bin/flowsmith transform] [--jitter 0.02]
 
 Both sides get the same random numbers through the layers of each model, base and dequantization left out, with every
 parameter moved by a normal of that deviation. Prints the largest difference of z, relative to the largest z, and of the
@@ -10,6 +10,7 @@ from where they start.
 """
 import argparse
 import pathlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ def check(model, options, folder):
     x = np.random.default_rng(0).normal(size=(16, size))
     np.save(folder / "x.npy", x)
     paths = {name: str(folder / name) for name in ("x.npy", "z.npy", "logdet.npy", "w.safetensors")}
-    subprocess.run([options.bin, "--model", model, "--seed", "1", "--jitter", str(options.jitter),
+    subprocess.run([*shlex.split(options.bin), "--model", model, "--seed", "1", "--jitter", str(options.jitter),
                     "--input", paths["x.npy"], "--out", paths["z.npy"], "--logdet", paths["logdet.npy"],
                     "--save", paths["w.safetensors"]], check=True, stdout=subprocess.DEVNULL)
     tensors, _ = files.load_safetensors(paths["w.safetensors"])
@@ -72,7 +73,7 @@ def check(model, options, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", default="build/bin/flow-transform")
+    parser.add_argument("--bin", default="build/bin/flowsmith transform")
     parser.add_argument("--jitter", type=float, default=0.02)
     options = parser.parse_args()
     torch.manual_seed(0)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Relative L2 distance of two `flow parity` outputs: compare.py ACTUAL EXPECTED. Exit status 1 over a bound.
+"""Relative L2 distance of two `flowsmith parity` outputs: compare.py ACTUAL EXPECTED. Exit status 1 over a bound.
 
 Rounding in float32 alone stays below 1e-6 for five steps of the fixtures' models (tests/fixtures/README.md). The
 bounds leave room for other summation orders and fast exp/tanh; a wrong formula shows at 1e-2 and more.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Flowsmith and PyTorch on the same GPU, in turns, so that both meet the same clocks.
 
-  gpu_side_by_side.py [--bin build/bin/flow-bench] [--nets fp32 tf32] [--model multiscale ...] [--rounds 5] [--minutes 3]
+  gpu_side_by_side.py [--bin build/bin/flowsmith bench] [--nets fp32 tf32] [--model multiscale ...] [--rounds 5] [--minutes 3]
 
-Each round runs `flow-bench` once and then asks one waiting PyTorch process for the same work: as it is, with
+Each round runs `flowsmith bench` once and then asks one waiting PyTorch process for the same work: as it is, with
 channels_last convolutions, and through torch.compile (mode reduce-overhead: CUDA graphs). Only one side computes at a
 time. Prints a markdown table of medians over the rounds; the ratio is against the fastest of the three. In rows of
 fp32 PyTorch may not use TF32 (float32_matmul_precision "highest", cudnn.allow_tf32 off); in rows of tf32 it may.
@@ -148,8 +148,8 @@ class Comparison:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", default="build/bin/flow-bench", help="command with its first arguments")
-    parser.add_argument("--device", default="cuda", help="of flow-bench")
+    parser.add_argument("--bin", default="build/bin/flowsmith bench", help="command with its first arguments")
+    parser.add_argument("--device", default="cuda", help="of flowsmith bench")
     parser.add_argument("--nets", nargs="+", default=["fp32", "tf32"], choices=("fp32", "tf32"))
     parser.add_argument("--model", nargs="+", default=list(MODELS), choices=bench_torch.MODELS)
     parser.add_argument("--what", nargs="+", default=list(WORK), choices=WORK)

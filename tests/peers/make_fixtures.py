@@ -4,7 +4,7 @@
   make_fixtures.py [--out DIR]                                small fixtures of all six models, and a table of how
                                                               far float32 PyTorch itself is from float64
   make_fixtures.py --full MODEL EDITION IN OUT [--steps S] [--batch B]
-                                                              a complete input for `flow parity` and the expected
+                                                              a complete input for `flowsmith parity` and the expected
                                                               output, with every weight (see compare.py)
 
 Image number i of the replay is training image i; its noise is Philox's training stream with draw = step. The

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Flowsmith and PyTorch on the same machine, in turns, so that both meet the same weather.
 
-  side_by_side.py [--bin build/bin/flow-bench] [--model multiscale ...] [--batch N] [--threads 2] [--rounds 7] [--repeats 5]
+  side_by_side.py [--bin build/bin/flowsmith bench] [--model multiscale ...] [--batch N] [--threads 2] [--rounds 7] [--repeats 5]
 
-Each round runs `flow-bench` once and then asks one waiting PyTorch process for the same work at the batch that
-flow-bench reports, with contiguous and with channels_last convolutions; only one side computes at a time, and the
+Each round runs `flowsmith bench` once and then asks one waiting PyTorch process for the same work at the batch that
+flowsmith bench reports, with contiguous and with channels_last convolutions; only one side computes at a time, and the
 median of --repeats measurements counts: in its first tenth of a second a program's threads may share one core. Prints a
 markdown table of medians over the rounds; the ratio is against the faster of the two PyTorch layouts. The share of the
-multiply-add peak, which flow-bench measures in between, counts the operations of plain convolutions.
+multiply-add peak, which flowsmith bench measures in between, counts the operations of plain convolutions.
 """
 import argparse
 import collections
@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import statistics
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -25,17 +26,17 @@ import bench_torch
 LAYOUTS = ("contiguous", "channels_last")
 WITHOUT_CONVOLUTIONS = ("moons", "nice")  # layouts say nothing of them
 WORK = ("train_step", "score", "sample")
-EDITION = "2024"  # the edition of flow-bench's models
+EDITION = "2024"  # the edition of flowsmith bench's models
 REST = 0.5  # seconds until PyTorch's threads, which spin after their work, leave both cores to ours
 # As ./flow sets them. PyTorch keeps its own: waiting passively its small models would take twice as long and more.
 OUR_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 
 def run_ours(options, model):
-    """Results of one flow-bench run, by kind of work."""
+    """Results of one flowsmith bench run, by kind of work."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "ours.json"
-        command = [options.bin, "--filter", f"^({'|'.join(WORK)})/{model}$", "--threads", str(options.threads),
+        command = [*shlex.split(options.bin), "--filter", f"^({'|'.join(WORK)})/{model}$", "--threads", str(options.threads),
                    "--repeats", str(options.repeats), "--json", str(path)]
         if options.batch is not None:
             command += ["--batch", str(options.batch)]
@@ -72,9 +73,9 @@ def milliseconds(seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", default="build/bin/flow-bench")
+    parser.add_argument("--bin", default="build/bin/flowsmith bench")
     parser.add_argument("--model", nargs="+", default=list(bench_torch.MODELS), choices=bench_torch.MODELS)
-    parser.add_argument("--batch", type=int, help="default: that of flow-bench, 128 in training and 64 otherwise")
+    parser.add_argument("--batch", type=int, help="default: that of flowsmith bench, 128 in training and 64 otherwise")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=5)

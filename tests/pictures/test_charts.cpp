@@ -14,7 +14,7 @@
 #include "tools/pictures/raster_canvas.h"
 #include "tools/pictures/svg_canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -181,4 +181,4 @@ TEST_CASE("histograms of latents hold every number", "[pictures]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-// What the page of flow explore is told, held against the flow itself.
+// What the page of flowsmith explore is told, held against the flow itself.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -8,7 +8,7 @@
 #include "tests/support/tutorial_models.h"
 #include "tools/pictures/explorer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -168,4 +168,4 @@ TEST_CASE("questions that make no sense are refused, whatever they hold", "[expl
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -21,7 +21,7 @@
 #include "tests/support/jacobian.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// A layer as the suite sees it.
 struct Layer {
@@ -440,4 +440,4 @@ inline void check_layer_on_gpu(const LayerExample& example) {
   check_batch_independence(example, Device::kEmulated);
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 #include "kernels/gated_block.h"
 #include "tests/support/host_values.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 struct BlockData {
   GatedBlockShape shape;
@@ -57,4 +57,4 @@ void check_spread_of_nan(const Run& run) {
   for (int i = 4; i < 9; ++i) CHECK(std::any_of(got[i].begin(), got[i].end(), [](double v) { return v != v; }));
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -4,7 +4,7 @@
 #include "kernels/conv.h"
 #include "tests/support/host_values.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 struct ConvData {
   ConvShape shape;
@@ -34,4 +34,4 @@ struct ConvData {
   }
 };
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

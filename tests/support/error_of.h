@@ -6,7 +6,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Calls `call`, which must throw an Error of one line, and returns that line. Anything else fails the test.
 template <class Call>
@@ -24,4 +24,4 @@ std::string error_of(Call&& call) {
   return "";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 
 #include "engine/safetensors.h"
 
-namespace flowsmith::flax {
+namespace flowsmith::core::flax {
 
 inline std::string big_endian(std::uint64_t value, int bytes) {
   std::string text;
@@ -103,4 +103,4 @@ inline std::string checkpoint(const SafetensorsFile& weights) {
   return root.packed();
 }
 
-}  // namespace flowsmith::flax
+}  // namespace flowsmith::core::flax

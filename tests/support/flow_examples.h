@@ -7,7 +7,7 @@
 #include "models/flow.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// Images with black and white in them, or normal numbers.
 struct FlowExamples {
@@ -74,4 +74,4 @@ inline void check_examples_survive(Flow& flow, const FlowExamples& examples, con
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -5,7 +5,7 @@
 
 #include "kernels/affine_coupling.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 inline constexpr AffineForm kForms[] = {{ScaleBound::kNone, true},
                                         {ScaleBound::kNone, false},
@@ -22,4 +22,4 @@ const S* scaling_or_null(AffineForm form, const std::vector<S>& scaling_factor) 
   return form.bound == ScaleBound::kLearnedTanh ? scaling_factor.data() : nullptr;
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

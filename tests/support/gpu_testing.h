@@ -12,7 +12,7 @@
 #include "kernels/cuda/emulator/emulator.h"
 #endif
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 #if defined(FLOWSMITH_TEST_ON_GPU)
 using TestGpu = Cuda;
@@ -106,4 +106,4 @@ Outputs run_schedules(const Run& run) {
   return first;
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

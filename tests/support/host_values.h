@@ -5,7 +5,7 @@
 
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// The oracle computes in double, whatever the others have.
 template <class T, class Backend>
@@ -16,4 +16,4 @@ std::vector<To> as(const std::vector<From>& values) {
   return {values.begin(), values.end()};
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

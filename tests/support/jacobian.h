@@ -5,7 +5,7 @@
 
 #include "kernels/linear_algebra.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// The bound for a logdet against log_abs_det_jacobian. With values and derivatives of order 1 each difference
 /// is off by about 1e-10; the size of x and the condition of the Jacobian multiply that.
@@ -27,4 +27,4 @@ double log_abs_det_jacobian(const F& f, std::vector<double> x, double step = 1e-
   return log_abs_det(columns, int(x.size()));
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -12,7 +12,7 @@
 
 #include "kernels/noise.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 template <class T>
 std::vector<T> random_normal(std::size_t size, std::uint64_t seed, double scale = 1) {
@@ -148,4 +148,4 @@ void check_cpu(const Run& run, double bound, Cpu cpu = {}) {
   omp_set_num_threads(threads_before);
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

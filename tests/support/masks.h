@@ -3,7 +3,7 @@
 
 #include "kernels/mask.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 inline constexpr Mask kMasks[] = {{MaskKind::kCheckerboard, false},
                                   {MaskKind::kCheckerboard, true},
@@ -28,4 +28,4 @@ inline Mask with_bits(Mask mask, const std::uint32_t* bits) {
   return mask;
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

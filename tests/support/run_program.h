@@ -19,7 +19,7 @@
 
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 inline std::string bytes_of(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -112,4 +112,4 @@ class Program {
   int status_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "kernels/cuda/emulator/emulator.h"
 #include "kernels/cuda/runtime.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// While one exists, so many bytes of the emulated GPU are free, and what is freed meanwhile.
 class ScarceGpu {
@@ -20,4 +20,4 @@ class ScarceGpu {
   ~ScarceGpu() { emulator::set_memory_limit(SIZE_MAX); }
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 
 #include "kernels/cpu/peak.h"
 
-namespace flowsmith::testing {
+namespace flowsmith::core::testing {
 
 /// Takes one instruction set for its life, then the one from before again.
 class UseSimdTarget {
@@ -34,4 +34,4 @@ void for_each_simd_target(const Run& run) {
   }
 }
 
-}  // namespace flowsmith::testing
+}  // namespace flowsmith::core::testing

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class TempDir {
  public:
@@ -40,4 +40,4 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

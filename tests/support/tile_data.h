@@ -10,7 +10,7 @@
 #include "kernels/cpu/bf16/tiles.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 using testing::random_normal;
 
@@ -96,4 +96,4 @@ inline std::vector<float> sums_by_pairs(const Problem& problem) {
   return sums;
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -9,7 +9,7 @@
 #include "tests/data/idx_files.h"
 #include "tests/support/temp_dir.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Of the 60 training images a sixth, 10, are for validation. Rows and columns differ, so that nobody may swap them.
 struct TinySize {
@@ -99,4 +99,4 @@ inline void randomize(Flow& flow, std::uint64_t seed) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

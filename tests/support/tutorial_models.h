@@ -3,7 +3,7 @@
 
 #include "models/files/tutorial_files.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// "simple", "vardeq" or "multiscale" of the edition "2024" or "2022", for grey images of this size and with so many
 /// couplings behind the dequantization.
@@ -12,4 +12,4 @@ inline FlowConfig tutorial(const std::string& model, const std::string& edition 
   return tutorial_config(model, edition).with_couplings(couplings).with_shape(height, width, 1);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

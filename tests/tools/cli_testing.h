@@ -8,7 +8,7 @@
 #include "tests/support/tiny_dataset.h"
 #include "tests/support/tutorial_models.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 using Arguments = std::vector<std::string>;
 
@@ -34,7 +34,7 @@ class Workplace {
   }
 
   static Arguments command(const std::string& tool, const Arguments& arguments) {
-    return Arguments{std::string(FLOWSMITH_TOOL_DIR) + "/flow-" + tool} + arguments;
+    return Arguments{std::string(FLOWSMITH_TOOL_DIR) + "/flowsmith", tool} + arguments;
   }
   /// A training run without the page about it, which takes longer than a run of a few steps.
   static Arguments quick_training(const Arguments& arguments) {
@@ -49,14 +49,14 @@ class Workplace {
   /// Runs a tool that must succeed and returns its stdout.
   std::string output_of(const std::string& tool, const Arguments& arguments) const {
     const Outcome outcome = run(tool, arguments);
-    INFO("flow " << tool << ": " << outcome.err);
+    INFO("flowsmith " << tool << ": " << outcome.err);
     REQUIRE(outcome.code == 0);
     return outcome.out;
   }
 
   /// Runs a tool that must refuse: exit code 2, one line on stderr, every file as it was. Returns the line.
   std::string refusal_of(const std::string& tool, const Arguments& arguments) const {
-    return refusal_of_command(command(tool, arguments), "flow " + tool + ": ");
+    return refusal_of_command(command(tool, arguments), "flowsmith " + tool + ": ");
   }
 
   std::string refusal_of_command(const Arguments& words, const std::string& beginning) const {
@@ -76,4 +76,4 @@ class Workplace {
   TempDir dir_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

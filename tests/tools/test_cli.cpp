@@ -4,13 +4,13 @@
 #include <sstream>
 
 #include "data/npy.h"
-#include "models/files/parity.h"
+#include "models/interchange/parity.h"
 #include "models/files/weights.h"
-#include "models/training/evaluation.h"
+#include "models/runs/evaluation.h"
 #include "tests/support/flow_examples.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -174,7 +174,7 @@ TEST_CASE("encode writes no latents that do not decode, and sample no picture of
   const Arguments encode = weights + Arguments{"--data", "tiny", "--out", "z.safetensors"};
   const std::string wrong = place.refusal_of("encode", encode);
   CHECK_THAT(wrong, Contains(" of 384 pixels would not come back") && Contains("earlier checkpoint"));
-  const int count = std::stoi(wrong.substr(std::string("flow encode: ").size()));
+  const int count = std::stoi(wrong.substr(std::string("flowsmith encode: ").size()));
   CHECK((count > 0 && count <= 384));
 
   write_weights(1);  // harmless
@@ -239,4 +239,4 @@ TEST_CASE("gradcheck and bench run what a filter selects", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

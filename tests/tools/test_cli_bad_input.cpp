@@ -6,7 +6,7 @@
 #include "models/files/weights.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -98,17 +98,14 @@ TEST_CASE("what may not be read is not called missing", "[cli]") {
   const Stage stage;
   stage.output_of("train",
                   {"--data", "tiny", "--model", "simple", "--max-steps", "1", "--batch-size", "10", "--out", "r"});
-  for (const char* const tool : {"train", "eval"}) {
-    const std::string name = std::string("flow-") + tool;
-    fs::copy_file(std::string(FLOWSMITH_TOOL_DIR) + "/" + name, stage.path(name));
-  }
+  fs::copy_file(std::string(FLOWSMITH_TOOL_DIR) + "/flowsmith", stage.path("flowsmith"));
   fs::permissions(stage.path(""), fs::perms(0777));
   fs::permissions(stage.path("w.safetensors"), fs::perms::none);
   fs::permissions(stage.path("r"), fs::perms::none);
   const auto refusal = [&](const std::string& tool, const Arguments& arguments) {
     const bool root = ::geteuid() == 0;  // to whom everything is readable
     const Arguments other = {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"};
-    const Arguments words = (root ? other : Arguments{}) + Arguments{"./flow-" + tool} + arguments;
+    const Arguments words = (root ? other : Arguments{}) + Arguments{"./flowsmith", tool} + arguments;
     const Outcome outcome = Program(words, stage.dir().path()).wait();
     CHECK(outcome.code == 2);
     return outcome.err;
@@ -178,9 +175,9 @@ TEST_CASE("options that a tool cannot do without are asked for", "[cli]") {
   const Stage stage;
   const TempDir programs;  // not on the stage, whose every byte is compared
   const auto refusal_of_copy = [&](const std::string& tool, const Arguments& arguments) {  // no data/ lies around it
-    const std::string program = programs.file("flow-" + tool);
-    std::filesystem::copy_file(Stage::command(tool, {})[0], program);
-    return stage.refusal_of_command(Arguments{program} + arguments, "flow " + tool + ": ");
+    const std::string program = programs.file("flowsmith");
+    std::filesystem::copy_file(Stage::command(tool, {})[0], program, std::filesystem::copy_options::skip_existing);
+    return stage.refusal_of_command(Arguments{program, tool} + arguments, "flowsmith " + tool + ": ");
   };
   const auto no_weights = Contains("--weights is missing, and there is no data/weights/multiscale.safetensors");
   CHECK_THAT(refusal_of_copy("eval", {}), no_weights);
@@ -350,7 +347,7 @@ TEST_CASE("a disk that is full in the middle of a file leaves no half of it", "[
     if (tool == "sample") arguments = kWeights + Arguments{"-n", "40", "--npy", "new.npy"};
     if (tool == "decode") arguments = kWeights + Arguments{"--latents", "z.safetensors", "--out", "new.npy"};
     stage.dir().write("new.npy", "what was there before");
-    CHECK_THAT(stage.refusal_of_command(on_full_disk(Workplace::command(tool, arguments)), "flow " + tool + ": "),
+    CHECK_THAT(stage.refusal_of_command(on_full_disk(Workplace::command(tool, arguments)), "flowsmith " + tool + ": "),
                Contains("'new.") && Contains("File too large"));
   }
   // A run whose first checkpoint cannot be written can be started again once there is room.
@@ -370,7 +367,7 @@ TEST_CASE("a full disk behind stdout is an error", "[cli]") {
     for (const Arguments& arguments : {good_arguments(tool), Arguments{"--help"}}) {
       const Outcome outcome = Program(Workplace::command(tool, arguments), stage.dir().path(), "/dev/full").wait();
       CHECK(outcome.code == 2);
-      CHECK(outcome.err == "flow " + tool + ": cannot write all of the output: is the disk full?\n");
+      CHECK(outcome.err == "flowsmith " + tool + ": cannot write all of the output: is the disk full?\n");
     }
   }
 }
@@ -403,4 +400,4 @@ TEST_CASE("train goes on only with the run that is there", "[cli][long]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-// flow explore: a page for this machine's browsers alone, and a server that malformed requests do not end.
+// flowsmith explore: a page for this machine's browsers alone, and a server that malformed requests do not end.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -8,7 +8,7 @@
 
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -118,7 +118,7 @@ TEST_CASE("explore serves its page and answers, to this machine's own pages alon
   CHECK_THAT(outcome.out, Contains("\nended\n"));
 }
 
-TEST_CASE("explore says the score that flow score writes", "[cli]") {
+TEST_CASE("explore says the score that flowsmith score writes", "[cli]") {
   const ExplorePlace place;
   Explored server(place);
   const std::string answer = server.ask("example", "{\"number\": 0}");
@@ -182,7 +182,7 @@ TEST_CASE("two pages have two ports, and what cannot be is refused", "[cli]") {
   numbers.save(place.path("three.safetensors"));
   CHECK_THAT(place.refusal_of("explore", {"--weights", "three.safetensors"}), Contains("of neither"));
   const Outcome outcome =
-      Program({"/usr/bin/env", "PATH=/nonexistent", std::string(FLOWSMITH_TOOL_DIR) + "/flow-explore", "--weights",
+      Program({"/usr/bin/env", "PATH=/nonexistent", std::string(FLOWSMITH_TOOL_DIR) + "/flowsmith", "explore", "--weights",
                "w.safetensors", "--data", "tiny", "--open"},
               place.dir().path())
           .wait();
@@ -191,4 +191,4 @@ TEST_CASE("two pages have two ports, and what cannot be is refused", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include "data/png.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -32,7 +32,7 @@ TEST_CASE("- and /dev/stdout are stdout, where nothing else then goes", "[cli]")
     CHECK_THAT(json.err, Contains("simple"));
   }
   // Behind what the file holds already, and through pipes.
-  const std::string sample = "$flow/flow-sample --weights w.safetensors -n 3 --npy ";
+  const std::string sample = "$flow/flowsmith sample --weights w.safetensors -n 3 --npy ";
   CHECK(in_shell(place, "echo first > f; " + sample + "- >> f 2>/dev/null").code == 0);
   CHECK(place.bytes("f") == "first\n" + place.bytes("s.npy"));
   CHECK(in_shell(place, sample + "- 2>/dev/null | cat > g").code == 0);
@@ -47,8 +47,8 @@ TEST_CASE("- is stdin, and pipes are files to read", "[cli]") {
   place.write_weights();
   place.output_of("sample", kWeights + Arguments{"-n", "5", "--npy", "x.npy"});
   place.output_of("encode", kWeights + Arguments{"--images", "x.npy", "--out", "z.safetensors"});
-  const std::string encode = "$flow/flow-encode --weights w.safetensors --images ";
-  const std::string decode = "$flow/flow-decode --weights w.safetensors --latents ";
+  const std::string encode = "$flow/flowsmith encode --weights w.safetensors --images ";
+  const std::string decode = "$flow/flowsmith decode --weights w.safetensors --latents ";
   CHECK(in_shell(place, encode + "- --out a.safetensors < x.npy").code == 0);
   CHECK(in_shell(place, "cat x.npy | " + encode + "- --out b.safetensors").code == 0);
   CHECK(in_shell(place, encode + "<(cat x.npy) --out c.safetensors").code == 0);
@@ -59,7 +59,7 @@ TEST_CASE("- is stdin, and pipes are files to read", "[cli]") {
         0);
   CHECK(read_npy(place.path("y.npy")).as<std::uint8_t>()[0] == read_npy(place.path("x.npy")).as<std::uint8_t>()[0]);
   CHECK(place.bytes("y.npy") == place.bytes("x.npy"));
-  const Outcome weights = in_shell(place, "$flow/flow-info --weights <(cat w.safetensors)");
+  const Outcome weights = in_shell(place, "$flow/flowsmith info --weights <(cat w.safetensors)");
   CHECK(weights.code == 0);
   CHECK_THAT(weights.out, Contains("model simple"));
 }
@@ -104,4 +104,4 @@ TEST_CASE("names that say something else, nothing, or options without effect are
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "models/files/weights.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -302,4 +302,4 @@ TEST_CASE("the plane has pictures, and its data are made by the seed", "[cli]") 
   CHECK_THAT(place.output_of("eval", {"--weights", "a/best.safetensors", "--limit", "100"}), Contains("test nats"));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -347,7 +347,7 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
     INFO(tool);
     const std::string help = place.output_of(tool, {"--help"});
     CHECK(place.output_of(tool, {"-h"}) == help);
-    CHECK_THAT(help, Contains("flow " + tool + " [OPTION...]"));
+    CHECK_THAT(help, Contains("flowsmith " + tool + " [OPTION...]"));
     const auto options = options_of_help(help);
     CHECK(options.size() == expected.at(tool).size() + 2);  // and --help and --version
     for (const auto& [name, value] : expected.at(tool)) {
@@ -373,4 +373,4 @@ TEST_CASE("the flow script lists the tools and refuses others", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,10 +1,10 @@
-// flow import: checkpoints of PyTorch and Flax, and the same as the weights of any tool.
+// flowsmith import: checkpoints of PyTorch and Flax, and the same as the weights of any tool.
 #include "models/files/weights.h"
 #include "tests/data/torch_files.h"
 #include "tests/support/flax_files.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -100,4 +100,4 @@ TEST_CASE("import turns a Flax checkpoint of the JAX edition into a weight file"
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,11 +1,11 @@
-// flow interpolate: rows of images between pairs.
+// flowsmith interpolate: rows of images between pairs.
 #include <nlohmann/json.hpp>
 
 #include "data/npy.h"
 #include "data/png.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -119,4 +119,4 @@ TEST_CASE("interpolation says what it cannot do", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

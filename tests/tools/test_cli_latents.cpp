@@ -1,4 +1,4 @@
-// flow latents: samples that share latents, and the latents of data.
+// flowsmith latents: samples that share latents, and the latents of data.
 #include <nlohmann/json.hpp>
 
 #include "data/npy.h"
@@ -6,7 +6,7 @@
 #include "models/analysis/normality.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -116,4 +116,4 @@ TEST_CASE("latents says what it cannot do", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,11 +1,11 @@
-// flow ledger: the parts of a score and their sum.
+// flowsmith ledger: the parts of a score and their sum.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/png.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -49,4 +49,4 @@ TEST_CASE("a ledger of numbers is in nats, and bad input is refused", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,10 +1,10 @@
-// flow masks: what couplings let through.
+// flowsmith masks: what couplings let through.
 #include <nlohmann/json.hpp>
 
 #include "data/png.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -69,4 +69,4 @@ TEST_CASE("masks says what it cannot do", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

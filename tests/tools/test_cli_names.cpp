@@ -3,7 +3,7 @@
 
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -83,4 +83,4 @@ TEST_CASE("what a killed run left half written goes when it goes on", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 #include "data/png.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -263,4 +263,4 @@ TEST_CASE("frames of a run become a film, and change nothing else of it", "[cli]
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

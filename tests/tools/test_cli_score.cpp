@@ -7,10 +7,10 @@
 #include "data/npy.h"
 #include "data/png.h"
 #include "models/analysis/outliers.h"
-#include "models/training/evaluation.h"
+#include "models/runs/evaluation.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -229,4 +229,4 @@ TEST_CASE("score --against parts two kinds of data", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "tools/progress.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -160,4 +160,4 @@ TEST_CASE("train's progress stays on one line of the terminal", "[cli]") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

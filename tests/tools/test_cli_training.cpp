@@ -1,4 +1,4 @@
-// flow-train as people use it: start, stop, kill, go on.
+// flowsmith train as people use it: start, stop, kill, go on.
 #include <algorithm>
 #include <fstream>
 #include <memory>
@@ -10,7 +10,7 @@
 #include "engine/safetensors.h"
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -42,8 +42,8 @@ TEST_CASE("train fills its folder and says how to go on", "[cli][training]") {
   const std::string text = place.train("run", {"--max-steps", "3"});
   CHECK_THAT(text, Contains("training simple on tiny, device cpu, 1 thread, batch 10, seed 42"));
   CHECK_THAT(text, Contains("done at step 3") && Contains("\nvalidation ") && Contains("\ntest ") &&
-                       Contains("flow-eval --weights run/best.safetensors") &&
-                       Contains("flow-train --resume --out run"));
+                       Contains("flowsmith eval --weights run/best.safetensors") &&
+                       Contains("flowsmith train --resume --out run"));
   int events = 0;
   for (const auto& [name, bytes] : contents_of(place.path("run"))) events += name.starts_with("events.out.tfevents.");
   CHECK(events == 1);
@@ -185,12 +185,12 @@ TEST_CASE("weights say what they were trained on, and are scored on it", "[cli][
   CHECK_THAT(place.run("score", {"--weights", "run"}).err, Contains("parted by seed 7"));
   const std::string config = place.bytes("run/config.json");
   CHECK_THAT(config,
-             Contains("\"command\": \"flow train --model simple --data tiny") && Contains("\"version\": \"0.1"));
+             Contains("\"command\": \"flowsmith train --model simple --data tiny") && Contains("\"version\": \"1.0"));
   const auto metadata = read_safetensors(place.path("run/last.safetensors")).metadata;
   CHECK(metadata.at("seed") == "7");
   CHECK(metadata.at("data") == place.path("tiny"));
-  CHECK(metadata.at("version").starts_with("0.1"));
-  CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 0.1"));
+  CHECK(metadata.at("version").starts_with("1.0"));
+  CHECK(place.output_of("info", {"--version"}).starts_with("flowsmith 1.0"));
 }
 
 TEST_CASE("images that are stored column by column are turned for training and scores", "[cli][training]") {
@@ -286,7 +286,7 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
   const std::string step = place.step_of("run");
   CHECK(std::stoi(step) >= 2);
   CHECK_THAT(outcome.out,
-             Contains("stopped at step " + step + ", checkpoint written") && Contains("flow-train --resume --out run"));
+             Contains("stopped at step " + step + ", checkpoint written") && Contains("flowsmith train --resume --out run"));
   const std::string next = std::to_string(std::stoi(step) + 1);
   CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
 }
@@ -327,4 +327,4 @@ TEST_CASE("the batch that is said to fit does, in the same folder", "[cli][long]
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

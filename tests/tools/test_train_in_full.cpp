@@ -4,7 +4,7 @@
 
 #include "tests/tools/cli_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -88,4 +88,4 @@ TEST_CASE("a full run in pieces ends with the bytes of one piece", "[cli][long][
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -14,7 +14,7 @@
 #include "models/training/training_step.h"
 #include "tools/bench/kernel_benchmarks.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kRecompute = "train_step_recompute";
@@ -335,4 +335,4 @@ std::string to_json(const std::vector<BenchmarkResult>& results) {
   return array.dump(2) + "\n";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-// What flow-bench measures, and how.
+// What flowsmith bench measures, and how.
 //
 // Benchmarks run in groups: those of one model, then all kernels. A group is warmed up first: its memory is laid out
 // and touched, and on a GPU its graphs are captured. Then come rounds in which each of its benchmarks is measured once,
@@ -15,7 +15,7 @@
 #include "models/flow.h"
 #include "tools/bench/ceilings.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Ends the name of what cuDNN computes.
 inline constexpr const char* kCudnnSuffix = "_cudnn";
@@ -115,4 +115,4 @@ BenchmarkReport run_benchmarks(const std::vector<Benchmark>& benchmarks, const B
 /// An array with one object per result, its fields named as in BenchmarkResult; null where there is no value.
 std::string to_json(const std::vector<BenchmarkResult>& results);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "kernels/cuda/peak.h"
 #include "kernels/noise.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr double kHostSeconds = 0.02, kGpuSeconds = 0.005;  ///< that one measurement takes at least
@@ -122,4 +122,4 @@ Ceilings CeilingMeter::ceilings() const {
   return result;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "engine/arena.h"
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The middle value, or the mean of the two middle ones.
 double median(std::vector<double> values);
@@ -46,4 +46,4 @@ class CeilingMeter {
   std::vector<Meter> meters_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -18,7 +18,7 @@
 #include "kernels/prior.h"
 #include "kernels/squeeze.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// The tensors of one benchmark.
@@ -411,4 +411,4 @@ void add_kernel_benchmarks(std::vector<Benchmark>& benchmarks, const BenchmarkOp
   add_adam(list);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -84,7 +84,7 @@ function startImages(info) {
   const change = asker("change", (answer) => showPixels($("changed"), answer.pixels));
   const askChange = () => change({
     pixels: drawing.slice(), latent: +$("latent").value, channel: +$("channel").value, by: +$("by").value });
-  // While the pointer draws, one sample of noise makes a quick score; at rest eight make the one of flow score.
+  // While the pointer draws, one sample of noise makes a quick score; at rest eight make the one of flowsmith score.
   const drawingChanged = (samples = 8) => {
     showPixels($("drawing"), drawing);
     score({ pixels: drawing.slice(), samples });  // a copy: what is drawn on meanwhile is another question

@@ -1,10 +1,10 @@
-// The files of the page that flow explore serves, as they are in tools/explore/.
+// The files of the page that flowsmith explore serves, as they are in tools/explore/.
 #pragma once
 
 #include <span>
 #include <string_view>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct PageFile {
   std::string_view name, text;
@@ -12,4 +12,4 @@ struct PageFile {
 
 std::span<const PageFile> page_files();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

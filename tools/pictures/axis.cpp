@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <limits>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // Beyond these, differences and quotients would leave what a double can hold.
@@ -87,4 +87,4 @@ std::string tick_text(double value, double step) {
   return text;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

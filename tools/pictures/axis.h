@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct Range {
   double low = 0, high = 1;
@@ -42,4 +42,4 @@ class Scale {
 /// As short as tells it from numbers `step` away: 0.25, 1200, 1e-06.
 std::string tick_text(double value, double step);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

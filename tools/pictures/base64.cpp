@@ -1,6 +1,6 @@
 #include "tools/pictures/base64.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::string base64(std::span<const std::byte> bytes) {
   constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -18,4 +18,4 @@ std::string base64(std::span<const std::byte> bytes) {
 
 std::string png_address(std::span<const std::byte> file) { return "data:image/png;base64," + base64(file); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

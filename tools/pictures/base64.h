@@ -5,11 +5,11 @@
 #include <span>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::string base64(std::span<const std::byte> bytes);
 
 /// A PNG file as an address that holds it whole.
 std::string png_address(std::span<const std::byte> file);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

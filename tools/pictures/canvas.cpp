@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 // Of most sans-serif fonts, a wide mean over letters and digits.
@@ -50,4 +50,4 @@ std::string fitted(std::string_view text, double width, double size) {
   return cut + "..";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 
 #include "data/png.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A place on the page, in pixels from its left upper corner.
 struct Point {
@@ -77,4 +77,4 @@ class Canvas {
   virtual void tip(const Box& box, std::string_view text) = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

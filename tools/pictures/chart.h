@@ -7,7 +7,7 @@
 #include "tools/pictures/axis.h"
 #include "tools/pictures/canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Numbers that belong together. Points that are not finite are left out, and lines end at them.
 struct Series {
@@ -57,4 +57,4 @@ struct BarChart {
   std::vector<Key> legend = {};
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kMostPoints = 300;  // of a curve: about one for every other pixel
@@ -105,4 +105,4 @@ Figure curves_figure(const std::vector<NamedMetrics>& runs, bool logarithmic) {
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "models/training/metrics_file.h"
+#include "models/runs/metrics_file.h"
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct NamedMetrics {
   std::string name;
@@ -19,4 +19,4 @@ struct NamedMetrics {
 /// logarithmic one they are there. Throws Error if units differ, or no run has a number.
 Figure curves_figure(const std::vector<NamedMetrics>& runs, bool logarithmic);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

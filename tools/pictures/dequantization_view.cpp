@@ -7,7 +7,7 @@
 #include "kernels/grey_levels.h"
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr double kPixelEnd = 13, kPixelBin = 0.25;  // beyond the logit of the tutorial's alpha / 2
@@ -152,4 +152,4 @@ Figure dequantization_figure(const std::vector<DequantizationDensity>& densities
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/files/example_files.h"
+#include "models/interchange/example_files.h"
 #include "models/flow.h"
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The density that uniform dequantization gives values k with probabilities prior[k] on the real line, z = logit(x),
 /// x = (k + u) / K:
@@ -41,4 +41,4 @@ DequantizedPixels dequantized_pixels(Flow& flow, const ExamplePiece& examples, s
 /// Charts of the densities, one beside the other, and of the pixels if there are some.
 Figure dequantization_figure(const std::vector<DequantizationDensity>& densities, const DequantizedPixels* pixels);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,13 +5,13 @@
 
 #include "models/analysis/interpolation.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using nlohmann::json;
 
 constexpr int kMostSamples = 8;
-constexpr std::uint64_t kSeed = 42;  // that of flow score
+constexpr std::uint64_t kSeed = 42;  // that of flowsmith score
 constexpr int kCells = 96;
 constexpr double kLargest = 1e6;
 
@@ -145,4 +145,4 @@ json Explorer::answer(const std::string& question, const json& asked) {
   throw BadQuestion("nobody here answers " + in_quotes(question, 40));
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

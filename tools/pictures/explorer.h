@@ -1,14 +1,14 @@
-// What the page of flow explore asks a flow: questions and answers as JSON.
+// What the page of flowsmith explore asks a flow: questions and answers as JSON.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "models/files/example_files.h"
+#include "models/interchange/example_files.h"
 #include "models/flow.h"
 #include "tools/pictures/plane_view.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A question that cannot be answered as it is: the page is told why.
 class BadQuestion : public Error {
@@ -25,7 +25,7 @@ class Explorer {
   /// `question` is one of, with the keys of `asked` behind it:
   ///   info                             what the flow is: kind, shape, latents, number of examples
   ///   example      number              pixels of an example
-  ///   score        pixels, samples     bits_per_dim with 1 to 8 noise samples, as flow score gives it to the only
+  ///   score        pixels, samples     bits_per_dim with 1 to 8 noise samples, as flowsmith score gives it to the only
   ///   image
   ///                                    of an array; gradient of log p by z; pixels that its latents decode to
   ///   sample       seed, temperatures  pixels of a sample
@@ -42,4 +42,4 @@ class Explorer {
   PlotSquare square_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

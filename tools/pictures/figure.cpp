@@ -9,7 +9,7 @@
 #include "tools/pictures/raster_canvas.h"
 #include "tools/pictures/svg_canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr double kTitle = 14, kHeading = 17, kLabel = 12.5, kTick = 11.5;  // sizes of text
@@ -482,4 +482,4 @@ void write_figure(const std::string& path, const Figure& figure) {
   }
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

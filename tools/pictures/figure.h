@@ -8,7 +8,7 @@
 
 #include "tools/pictures/chart.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct Figure {
   std::string title = "";
@@ -26,4 +26,4 @@ Image rendered(const Figure& figure);
 /// Writes it atomically, as SVG if the name ends in .svg and as PNG otherwise.
 void write_figure(const std::string& path, const Figure& figure);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,6 +1,6 @@
 #include "tools/pictures/health_view.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 Figure health_figure(const std::vector<Flow::LayerHealth>& layers) {
   BarChart scales{.title = "Log-scales of couplings",
@@ -26,4 +26,4 @@ Figure health_figure(const std::vector<Flow::LayerHealth>& layers) {
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

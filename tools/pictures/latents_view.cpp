@@ -7,7 +7,7 @@
 #include "tools/progress.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kBins = int(2 * kLatentEnd / kLatentBin + 0.5);
@@ -90,4 +90,4 @@ Figure latents_figure(const std::vector<LatentNumbers>& latents) {
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

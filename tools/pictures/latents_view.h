@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "models/analysis/normality.h"
-#include "models/files/example_files.h"
+#include "models/interchange/example_files.h"
 #include "models/flow.h"
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// All numbers of one latent of some examples, together.
 struct LatentNumbers {
@@ -34,4 +34,4 @@ std::vector<LatentNumbers> latents_of_data(Flow& flow, const ExamplePiece& examp
 /// A histogram for each latent, with the density of a standard normal over it.
 Figure latents_figure(const std::vector<LatentNumbers>& latents);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,7 +4,7 @@
 
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::vector<LedgerLine> mean_ledger(Flow& flow, const ExamplePiece& examples, std::uint64_t seed) {
   constexpr std::size_t kPiece = 64;
@@ -50,4 +50,4 @@ Figure ledger_figure(const std::vector<LedgerLine>& lines, const std::string& un
           .panel_width = 760};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

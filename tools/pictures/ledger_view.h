@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "models/files/example_files.h"
+#include "models/interchange/example_files.h"
 #include "models/flow.h"
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// One part of -log p: its mean over the examples in the flow's unit, bits/dim or nats. Below 0 it makes them likelier.
 struct LedgerLine {
@@ -26,4 +26,4 @@ double ledger_total(const std::vector<LedgerLine>& lines);
 /// A bar for each part and one for their sum.
 Figure ledger_figure(const std::vector<LedgerLine>& lines, const std::string& unit);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include "kernels/mask.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Vectors that are as long as an image are shown as one, others as a line.
@@ -56,4 +56,4 @@ std::vector<std::uint8_t> tiles_of(const MaskPictures& pictures) {
   return tiles;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A mask as pictures, one for each channel; 1 where an element is let through.
 struct MaskPicture {
@@ -31,4 +31,4 @@ MaskPictures pictures_of_masks(const Flow& flow);
 /// transformed, and where a mask has no such channel there is nothing.
 std::vector<std::uint8_t> tiles_of(const MaskPictures& pictures);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "models/analysis/outliers.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kBins = 60;
@@ -61,4 +61,4 @@ Figure outliers_figure(const std::vector<OutlierScore>& scores, const std::strin
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

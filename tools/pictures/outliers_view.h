@@ -6,7 +6,7 @@
 
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// One score of all examples of the data that a flow learned and of others; larger is to mean another kind.
 struct OutlierScore {
@@ -17,4 +17,4 @@ struct OutlierScore {
 /// Two histograms for each score, with its auroc().
 Figure outliers_figure(const std::vector<OutlierScore>& scores, const std::string& data, const std::string& others);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

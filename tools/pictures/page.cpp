@@ -5,7 +5,7 @@
 #include "tools/pictures/base64.h"
 #include "tools/pictures/svg_canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr char kStyle[] = R"css(
@@ -140,4 +140,4 @@ std::string Page::html() const {
          "</main>\n<script>" + kScript + "</script>\n</body>\n</html>\n";
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class Page {
  public:
@@ -43,4 +43,4 @@ class Page {
   bool open_ = false;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

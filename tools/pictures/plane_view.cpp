@@ -5,7 +5,7 @@
 
 #include "tools/progress.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::size_t kSpots = 1000;  // as many as can be told apart
@@ -150,4 +150,4 @@ Figure plane_layers_figure(Flow& flow, std::uint64_t seed) {
   return figure;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

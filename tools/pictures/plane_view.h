@@ -7,7 +7,7 @@
 #include "models/flow.h"
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Whether a flow is one of the plane: numbers in rows of two.
 bool is_plane(const Flow& flow);
@@ -30,4 +30,4 @@ Figure plane_figure(Flow& flow, const PlaneDensity& density, std::span<const dou
 /// From noise to samples layer by layer: nine charts or fewer, evenly chosen, the first and last of all among them.
 Figure plane_layers_figure(Flow& flow, std::uint64_t seed);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -17,7 +17,7 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Pixels = agg::pixfmt_rgb24;
@@ -167,4 +167,4 @@ void RasterCanvas::clip(const Box& box) {
 
 void RasterCanvas::unclip() { pen_->page.reset_clipping(true); }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "tools/pictures/canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class RasterCanvas final : public Canvas {
  public:
@@ -32,4 +32,4 @@ class RasterCanvas final : public Canvas {
   std::unique_ptr<Pen> pen_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "engine/text.h"
 #include "models/analysis/interpolation.h"
 #include "models/json.h"
-#include "models/training/evaluation.h"
+#include "models/runs/evaluation.h"
 #include "tools/pictures/curves_view.h"
 #include "tools/pictures/dequantization_view.h"
 #include "tools/pictures/health_view.h"
@@ -23,7 +23,7 @@
 #include "tools/progress.h"
 #include "tools/table.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kRowOfImages = 10;
@@ -55,7 +55,7 @@ ExamplePiece first_examples(const Flow& flow, ExampleSet set, int count) {
 }
 
 Material material_of(const RunFolder& folder, Device device, const ReportOptions& options) {
-  if (!folder.holds_run()) throw Error(folder.path() + ": no folder of a run: name one that flow train wrote");
+  if (!folder.holds_run()) throw Error(folder.path() + ": no folder of a run: name one that flowsmith train wrote");
   std::error_code ignored;
   const bool best = std::filesystem::exists(folder.best(), ignored);
   RunConfig config = folder.read_config();
@@ -144,7 +144,7 @@ void add_results(const Material& m, Page& page) {
     if (m.images()) {
       page.paragraph(
           "Scores of a run are taken with one sample of noise for each image, an upper bound. The tutorial's "
-          "are with several: flow eval takes 8, which gives about 0.015 bits/dim less.");
+          "are with several: flowsmith eval takes 8, which gives about 0.015 bits/dim less.");
     }
   } else {
     page.paragraph("The run has no closing scores yet.");
@@ -436,4 +436,4 @@ std::string report_of(const RunFolder& folder, Device device, const ReportOption
   return page.html();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

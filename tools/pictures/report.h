@@ -4,9 +4,9 @@
 #include <string>
 
 #include "engine/device.h"
-#include "models/training/run_folder.h"
+#include "models/runs/run_folder.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct ReportOptions {
   int examples = 256;  ///< of the test set, for what is measured on data
@@ -16,4 +16,4 @@ struct ReportOptions {
 /// The page as HTML. Throws Error if the folder holds no run or no weights, or if its data are not found.
 std::string report_of(const RunFolder& folder, Device device, const ReportOptions& options);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 std::vector<ScaleCurve> scale_curves(const std::vector<double>& factors) {
   constexpr double kReach = 6;
@@ -34,4 +34,4 @@ Figure scale_curves_figure(const std::vector<ScaleCurve>& curves) {
           .panel_height = 400};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

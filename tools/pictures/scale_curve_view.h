@@ -5,7 +5,7 @@
 
 #include "tools/pictures/figure.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// f tanh(s / f) for s of -6 to 6.
 struct ScaleCurve {
@@ -16,4 +16,4 @@ struct ScaleCurve {
 std::vector<ScaleCurve> scale_curves(const std::vector<double>& factors);
 Figure scale_curves_figure(const std::vector<ScaleCurve>& curves);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

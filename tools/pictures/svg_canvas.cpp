@@ -5,7 +5,7 @@
 
 #include "tools/pictures/base64.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// To a tenth of a pixel.
@@ -148,4 +148,4 @@ std::string SvgCanvas::file(double width, double height, std::string_view descri
   return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + whole;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

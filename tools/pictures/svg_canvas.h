@@ -5,7 +5,7 @@
 
 #include "tools/pictures/canvas.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// The text with what XML and HTML read as marks replaced, and without control characters.
 std::string escaped(std::string_view text);
@@ -32,4 +32,4 @@ class SvgCanvas final : public Canvas {
   std::string body_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

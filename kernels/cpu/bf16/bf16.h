@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 using Bf16 = std::uint16_t;
 
@@ -18,4 +18,4 @@ inline Bf16 to_bf16(float value) {
 
 inline float to_float(Bf16 value) { return std::bit_cast<float>(std::uint32_t(value) << 16); }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

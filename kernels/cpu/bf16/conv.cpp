@@ -8,7 +8,7 @@
 #include "kernels/cpu/image_groups.h"
 #include "kernels/cpu/weight_gradient.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 Layout layout_of(const ConvShape& shape, int channels) { return {shape.h, shape.w, channels, shape.kernel / 2}; }
@@ -99,4 +99,4 @@ void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* 
   write_weight_gradient(dweight, dbias, partials, groups, plan.size(), plan);
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -15,7 +15,7 @@
 #include "kernels/cpu/pixel_rows.h"
 #include "kernels/cpu/weight_gradient.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 /// What all images share.
@@ -150,4 +150,4 @@ void gated_block_backward(Grad<float> dx, GatedBlockGrads<float> grads, const fl
   if (grads.beta) write_group_sums(grads.beta, norm + shape.c, groups, stride, shape.c);
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -8,7 +8,7 @@
 #include "kernels/cpu/bf16/rows.h"
 #include "kernels/cpu/pixel_rows.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 struct PackedBlock {
@@ -64,4 +64,4 @@ void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x,
   }
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

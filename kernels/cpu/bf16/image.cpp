@@ -12,7 +12,7 @@
 #include "kernels/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace flowsmith::cpu::bf16::HWY_NAMESPACE {
+namespace flowsmith::core::cpu::bf16::HWY_NAMESPACE {
 using namespace cpu::HWY_NAMESPACE;  // vectors, and hn for Highway's own
 
 /// to_bf16 of the first `count` lanes.
@@ -121,11 +121,11 @@ void add_pixels_impl(float* HWY_RESTRICT sums, const float* HWY_RESTRICT x, std:
   }
 }
 
-}  // namespace flowsmith::cpu::bf16::HWY_NAMESPACE
+}  // namespace flowsmith::core::cpu::bf16::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 void pad_image(Bf16* out, const float* x, const Layout& layout, bool concat_elu) {
   const auto round_pixels = FLOWSMITH_DISPATCH(round_pixels_impl);
@@ -167,5 +167,5 @@ void add_pixels(float* sums, const float* x, std::size_t pixels, int c) {
   FLOWSMITH_DISPATCH(add_pixels_impl)(sums, x, pixels, c);
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 #endif

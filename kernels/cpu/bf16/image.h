@@ -11,7 +11,7 @@
 #include "kernels/cpu/bf16/bf16.h"
 #include "kernels/cpu/bf16/tiles.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 constexpr int round_up(int value, int step) { return (value + step - 1) / step * step; }
 
@@ -48,4 +48,4 @@ void to_pairs(Bf16* out, const Bf16* image, const Layout& layout);
 /// sums[k] += sum over pixels of x[pixel * c + k].
 void add_pixels(float* sums, const float* x, std::size_t pixels, int c);
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -5,7 +5,7 @@
 #include "kernels/cpu/bf16/tiles.h"
 #include "kernels/gated_block.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 void gated_block_forward(float* y, GatedBlockSaved<float> saved, const float* x, GatedBlockWeights<float> weights,
                          GatedBlockShape shape, const TileFunctions& tiles);
@@ -24,4 +24,4 @@ void conv_backward_data(Grad<float> dx, const float* dy, const float* x, const f
 void conv_backward_weights(Grad<float> dweight, Grad<float> dbias, const float* dy, const float* x, ConvShape shape,
                            const TileFunctions& tiles);
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

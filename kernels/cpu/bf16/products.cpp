@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/weight_gradient.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 constexpr std::size_t kParallelWeights = 16384;  ///< for fewer no threads are woken
@@ -123,4 +123,4 @@ void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* 
   }
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -6,7 +6,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 using Bf16Scratch = BasicScratch<Bf16>;
 
@@ -64,4 +64,4 @@ void add_weight_gradient(float* partial, const Bf16* planes, const Bf16* pairs, 
 void write_weight_gradient(Grad<float> dweight, Grad<float> dbias, const float* partials, int groups,
                            std::size_t stride, const GradientPlan& plan);
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -7,7 +7,7 @@
 #include "kernels/cpu/pixel_rows.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 /// to (h,w,c) = the image's pixels of a run with c channels.
 inline void copy_run(float* to, const float* run, const Layout& layout, int c) {
@@ -31,4 +31,4 @@ inline void add_run_gradient(Grad<float> dx, const float* run, const float* x, c
   }
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 const TileFunctions* hardware_tiles() {
   static const TileFunctions* const tiles = amx_tiles() != nullptr ? amx_tiles() : avx512_tiles();
@@ -35,4 +35,4 @@ double measure_tile_peak(const TileFunctions& tiles, double seconds) {
   return operations / elapsed();
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -15,7 +15,7 @@
 #include "kernels/cpu/bf16/bf16.h"
 #include "kernels/types.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 
 inline constexpr int kTile = 16;          ///< rows and columns of a tile of sums
 inline constexpr int kDepth = 32;         ///< products that one step adds to each sum
@@ -75,4 +75,4 @@ double measure_tile_peak(const TileFunctions& tiles, double seconds);
 /// instructions only.
 inline const TileFunctions& tiles_of(Cpu cpu) { return cpu.tile_model ? kModelTiles : *hardware_tiles(); }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 #define FLOWSMITH_AMX __attribute__((target("amx-tile,amx-bf16")))
@@ -80,10 +80,10 @@ const TileFunctions* amx_tiles() {
   return usable ? &kTiles : nullptr;
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #else
 
-const flowsmith::cpu::bf16::TileFunctions* flowsmith::cpu::bf16::amx_tiles() { return nullptr; }
+const flowsmith::core::cpu::bf16::TileFunctions* flowsmith::core::cpu::bf16::amx_tiles() { return nullptr; }
 
 #endif

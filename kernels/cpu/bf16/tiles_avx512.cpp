@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 #define FLOWSMITH_AVX512 __attribute__((target("avx512f,avx512bf16")))
@@ -57,10 +57,10 @@ const TileFunctions* avx512_tiles() {
   return usable ? &kTiles : nullptr;
 }
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16
 
 #else
 
-const flowsmith::cpu::bf16::TileFunctions* flowsmith::cpu::bf16::avx512_tiles() { return nullptr; }
+const flowsmith::core::cpu::bf16::TileFunctions* flowsmith::core::cpu::bf16::avx512_tiles() { return nullptr; }
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/bf16/tiles.h"
 
-namespace flowsmith::cpu::bf16 {
+namespace flowsmith::core::cpu::bf16 {
 namespace {
 
 /// In integers, from which the compiler makes vectors.
@@ -66,4 +66,4 @@ void nothing() {}
 const TileFunctions kModelTiles{
     "model of AMX", nothing, nothing, {{multiply<1, 1>, multiply<1, 2>}, {multiply<2, 1>, multiply<2, 2>}}};
 
-}  // namespace flowsmith::cpu::bf16
+}  // namespace flowsmith::core::cpu::bf16

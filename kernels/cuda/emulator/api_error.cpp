@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/emulator/emulator.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -71,9 +71,9 @@ cudaError_t note(cudaError_t error) {
   return error;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 using namespace emulator;
 
@@ -81,4 +81,4 @@ cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); 
 const char* cudaGetErrorString(cudaError_t error) { return describe(error).text; }
 const char* cudaGetErrorName(cudaError_t error) { return describe(error).name; }
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names

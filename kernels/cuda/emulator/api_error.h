@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/emulator/runtime_api.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 using namespace cuda_names;
 
@@ -17,4 +17,4 @@ cudaError_t device_state();
 /// Whether a kernel that is to run now must not: it is the one to fail, or one has failed.
 bool fails_now(const std::string& kernel);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -10,7 +10,7 @@ __attribute__((weak)) void __asan_poison_memory_region(const volatile void* memo
 __attribute__((weak)) void __asan_unpoison_memory_region(const volatile void* memory, std::size_t bytes);
 }
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 inline void forbid(const void* memory, std::size_t bytes) {
   if (__asan_poison_memory_region != nullptr) __asan_poison_memory_region(memory, bytes);
@@ -20,4 +20,4 @@ inline void permit(const void* memory, std::size_t bytes) {
   if (__asan_unpoison_memory_region != nullptr) __asan_unpoison_memory_region(memory, bytes);
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -11,7 +11,7 @@
 #include "kernels/cuda/emulator/shared_memory.h"
 #include "kernels/cuda/emulator/warp.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 inline constexpr int kMaxThreads = kMaxFibers;
 
@@ -61,4 +61,4 @@ inline bool same_place(const Place& a, const Place& b) {
 /// Ends the kernel with an error at the line that `code`, an address behind a call, belongs to.
 [[noreturn]] void fail_at_code(const char* what, const void* code);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -17,4 +17,4 @@
 #include "kernels/cuda/emulator/runtime_api.h"
 #include "kernels/cuda/emulator/vector_types.h"
 
-using namespace flowsmith::cuda_names;
+using namespace flowsmith::core::cuda_names;

@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/emulator/block.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -96,4 +96,4 @@ void sync_warp(unsigned mask, Place place) {
       place);
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

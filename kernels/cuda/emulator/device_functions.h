@@ -15,7 +15,7 @@
 /// A function on which the race build spends no time.
 #define FLOWSMITH_UNCHECKED __attribute__((no_sanitize("thread")))
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 using namespace cuda_names;
 
@@ -48,9 +48,9 @@ T shuffled(Shuffle kind, unsigned mask, T value, int argument, int width, Place 
   return result;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -101,7 +101,7 @@ inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 using std::max;
 using std::min;
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names
 
 // glibc declares these two names and has no such functions.
 inline float __expf(float x) { return std::exp(x); }
@@ -112,6 +112,6 @@ inline float __logf(float x) { return std::log(x); }
   static constexpr char flowsmith_key_of_##name = 0;                    \
   using FlowsmithTypeOf_##name = T __VA_ARGS__;                         \
   FlowsmithTypeOf_##name& name = *static_cast<FlowsmithTypeOf_##name*>( \
-      ::flowsmith::emulator::shared_variable(&flowsmith_key_of_##name, sizeof(FlowsmithTypeOf_##name)))
+      ::flowsmith::core::emulator::shared_variable(&flowsmith_key_of_##name, sizeof(FlowsmithTypeOf_##name)))
 /// T* name at the start of the dynamic shared memory, aligned to 16.
-#define FLOWSMITH_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::flowsmith::emulator::dynamic_shared())
+#define FLOWSMITH_DYNAMIC_SHARED(T, name) T* name = static_cast<T*>(::flowsmith::core::emulator::dynamic_shared())

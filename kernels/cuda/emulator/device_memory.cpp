@@ -11,7 +11,7 @@
 #include "kernels/cuda/emulator/error.h"
 #include "kernels/cuda/emulator/race_shadow.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -133,4 +133,4 @@ DeviceMemory& device_memory() {
 DeviceAccess::DeviceAccess() { device_memory().protect(true); }
 DeviceAccess::~DeviceAccess() { device_memory().protect(false); }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

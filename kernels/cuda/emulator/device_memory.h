@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/emulator/race_shadow.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 class DeviceMemory {
  public:
@@ -55,4 +55,4 @@ class DeviceAccess {
   DeviceAccess(const DeviceAccess&) = delete;
 };
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

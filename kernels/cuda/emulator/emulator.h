@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 /// In which order blocks, warps and lanes run between two barriers. A correct kernel gives the same bits in each.
 enum class Order { kForward, kReverse, kShuffled };
@@ -61,4 +61,4 @@ bool checks_races();
 /// Names of all kernels that ran in this process, without template arguments and namespaces.
 const std::set<std::string>& launched_kernels();
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -2,8 +2,8 @@
 
 #include "kernels/error.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 void throw_error(const std::string& message) { throw GpuError(message); }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

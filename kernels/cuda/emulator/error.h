@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
-/// Throws flowsmith::GpuError.
+/// Throws GpuError.
 [[noreturn]] void throw_error(const std::string& message);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -36,7 +36,7 @@ flowsmith_emulator_switch:
 )");
 #endif
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -121,4 +121,4 @@ void describe_this_stack(Context& context) {
   context.stack_bytes = bytes;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -7,7 +7,7 @@
 #include <ucontext.h>
 #endif
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 inline constexpr std::size_t kFiberStackBytes = 128 * 1024;
 inline constexpr int kMaxFibers = 1024;  ///< one block
@@ -58,4 +58,4 @@ void arrived();
 /// The stack that this is called on, to switch back to it.
 void describe_this_stack(Context& context);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -10,7 +10,7 @@
 #include "kernels/cuda/emulator/shared_memory.h"
 #include "kernels/cuda/emulator/stream.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -69,4 +69,4 @@ void enqueue(const KernelCall& call, void* stream) {
   });
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

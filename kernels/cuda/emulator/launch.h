@@ -9,7 +9,7 @@
 #include "kernels/cuda/emulator/vector_types.h"
 #include "kernels/types.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 using namespace cuda_names;
 
@@ -28,9 +28,9 @@ struct KernelCall {
 /// Checks the configuration; then runs the kernel, or records it if the stream is being captured.
 void enqueue(const KernelCall& call, void* stream);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::gpu_detail {
+namespace flowsmith::core::gpu_detail {
 
 /// Throws GpuError in one line: what, the kernel, block and thread, its place.
 template <class... P, class... A>
@@ -50,4 +50,4 @@ void launch(void (*kernel)(P...), const char* name, const char* file, int line, 
       gpu.stream);
 }
 
-}  // namespace flowsmith::gpu_detail
+}  // namespace flowsmith::core::gpu_detail

@@ -9,7 +9,7 @@
 #include "kernels/cuda/emulator/race_shadow.h"
 #include "kernels/cuda/emulator/stream.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -88,9 +88,9 @@ void forget(void* memory, std::size_t bytes) {
   allocate_shadow(memory, bytes);
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 using namespace emulator;
 
@@ -211,4 +211,4 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
   return cudaSuccess;
 }
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/emulator/emulator.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 /// A small generator (Vigna's SplitMix64): the same permutations everywhere.
 class OrderSource {
@@ -36,4 +36,4 @@ class OrderSource {
   std::uint64_t state_;
 };
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-using flowsmith::emulator::check_access;
+using flowsmith::core::emulator::check_access;
 
 #define FLOWSMITH_CODE __builtin_return_address(0)
 #define FLOWSMITH_HOOKS(bytes)                                                                            \

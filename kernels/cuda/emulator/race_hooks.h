@@ -4,10 +4,10 @@
 
 #include <cstddef>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 /// Ends the kernel if the access is a race, or to memory that is not there or not initialised. `code`: the return
 /// address of the hook.
 void check_access(const void* memory, std::size_t bytes, bool is_write, const void* code);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -16,7 +16,7 @@
 #include "kernels/cuda/emulator/error.h"
 #include "kernels/cuda/emulator/race_hooks.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -236,6 +236,6 @@ void check_access(const void* memory, std::size_t bytes, bool is_write, const vo
   }
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 #if defined(FLOWSMITH_EMULATOR_RACE)
 
@@ -31,4 +31,4 @@ inline void write_shadow(const void*, std::size_t) {}
 
 #endif
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

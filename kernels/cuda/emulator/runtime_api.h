@@ -6,14 +6,14 @@
 
 #include <cstddef>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 struct Stream;
 struct Event;
 struct Graph;
 struct ExecutableGraph;
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -101,4 +101,4 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names

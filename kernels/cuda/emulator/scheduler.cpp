@@ -12,14 +12,14 @@
 #include "kernels/cuda/emulator/race_shadow.h"
 #include "kernels/cuda/emulator/source_line.h"
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 Block* running_block = nullptr;
 
@@ -194,4 +194,4 @@ void wait(Block& b) {
   }
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

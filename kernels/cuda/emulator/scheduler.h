@@ -7,9 +7,9 @@
 
 #include "kernels/cuda/emulator/launch.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 /// Runs the whole grid. Throws GpuError.
 void run_kernel(const KernelCall& call);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -8,7 +8,7 @@
 #include "kernels/cuda/emulator/error.h"
 #include "kernels/cuda/emulator/race_shadow.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -64,4 +64,4 @@ void* SharedMemory::variable(const void* key, std::size_t bytes) {
   return memory;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

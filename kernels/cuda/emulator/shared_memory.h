@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 inline constexpr std::size_t kStaticSharedBytes = 48 * 1024;  ///< what a block may declare
 inline constexpr std::size_t kSharedBytes = 227 * 1024;       ///< with what its launch asks for
@@ -41,4 +41,4 @@ class SharedMemory {
   int count_ = 0;
 };
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

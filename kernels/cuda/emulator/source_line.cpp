@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 std::string source_line(const void* code) {
   Dl_info object{};
@@ -29,4 +29,4 @@ std::string source_line(const void* code) {
   return lines.empty() ? command : lines;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 /// "file:line from file:line" for a call that was inlined, asking addr2line; the address where that does not help.
 std::string source_line(const void* code);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -7,7 +7,7 @@
 #include "kernels/cuda/emulator/api_error.h"
 #include "kernels/cuda/emulator/error.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -76,9 +76,9 @@ void Stream::complain() {
   throw_error("the host changed pinned memory while a copy from it to the GPU could be under way: wait for it first");
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 using namespace emulator;
 
@@ -212,4 +212,4 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   return cudaSuccess;
 }
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names

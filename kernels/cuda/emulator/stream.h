@@ -9,7 +9,7 @@
 #include "kernels/cuda/emulator/runtime_api.h"
 #include "kernels/cuda/emulator/stream_order.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 using namespace cuda_names;
 /// What a stream does, in its order.
@@ -66,4 +66,4 @@ void end_transfers_everywhere();
 /// Some stream is being captured: its capture fails, since the call that asks cannot be captured.
 bool spoil_captures();
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -7,7 +7,7 @@
 #include "kernels/cuda/emulator/error.h"
 #include "kernels/cuda/emulator/stream.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -72,4 +72,4 @@ void forget_touches(const void* memory, std::size_t bytes) {
   std::erase_if(touches(), [&](const Touch& touch) { return freed.covers(touch); });
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <map>
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 struct Stream;
 
@@ -28,4 +28,4 @@ void host_knows_all();
 /// The memory is freed, which a GPU does when nobody uses it any more.
 void forget_touches(const void* memory, std::size_t bytes);
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -1,7 +1,7 @@
 // CUDA's short vectors, with its alignment: a misaligned float4 load is reported by UBSan here and faults on a GPU.
 #pragma once
 
-namespace flowsmith::cuda_names {
+namespace flowsmith::core::cuda_names {
 
 struct uint3 {
   unsigned x, y, z;
@@ -27,4 +27,4 @@ FLOWSMITH_EMULATOR_VECTORS(int, int, 8, 16)
 FLOWSMITH_EMULATOR_VECTORS(unsigned, uint, 8, 16)
 #undef FLOWSMITH_EMULATOR_VECTORS
 
-}  // namespace flowsmith::cuda_names
+}  // namespace flowsmith::core::cuda_names

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/emulator/device_functions.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 inline constexpr unsigned kAllLanes = ~0u;
 
@@ -48,4 +48,4 @@ struct Warp {
   }
 };
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

@@ -4,7 +4,7 @@
 #include "kernels/cuda/emulator/device_functions.h"
 #include "kernels/cuda/emulator/warp.h"
 
-namespace flowsmith::emulator {
+namespace flowsmith::core::emulator {
 
 namespace {
 
@@ -68,4 +68,4 @@ unsigned ballot(unsigned mask, bool predicate, Place place) {
   return result;
 }
 
-}  // namespace flowsmith::emulator
+}  // namespace flowsmith::core::emulator

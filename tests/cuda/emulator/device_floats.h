@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/gpu.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class DeviceFloats {
  public:
@@ -42,4 +42,4 @@ inline std::vector<float> counting(std::size_t size) {
   return values;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <string>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct ChildEnd {
   int signal = 0;    ///< that ended it
@@ -38,4 +38,4 @@ ChildEnd in_child(F&& f) {
   return end;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

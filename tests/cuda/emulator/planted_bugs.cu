@@ -2,7 +2,7 @@
 #include "tests/cuda/emulator/device_floats.h"
 #include "tests/cuda/emulator/planted_bugs.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kThreads = 64;
@@ -283,4 +283,4 @@ const std::vector<PlantedBug>& planted_bugs() {
   return bugs;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What a build without sanitizers makes of a bug.
 enum class Plain {
@@ -25,4 +25,4 @@ struct PlantedBug {
 
 const std::vector<PlantedBug>& planted_bugs();
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/gpu.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 class NewStream {
  public:
@@ -57,4 +57,4 @@ inline void check_error(cudaError_t got, cudaError_t want) {
   CHECK(cudaGetLastError() == cudaSuccess);
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

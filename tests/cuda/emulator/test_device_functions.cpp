@@ -5,7 +5,7 @@
 
 #include "tests/cuda/emulator/device_floats.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 /// Runs body in every thread of a grid, with a slot of doubles for each thread.
@@ -148,4 +148,4 @@ TEST_CASE("launched kernels are known by their plain names") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -10,7 +10,7 @@
 #include "tests/cuda/emulator/in_child.h"
 #include "tests/cuda/emulator/planted_bugs.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -89,4 +89,4 @@ TEST_CASE("planted bugs are caught") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

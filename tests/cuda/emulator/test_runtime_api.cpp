@@ -7,7 +7,7 @@
 #include "tests/cuda/emulator/in_child.h"
 #include "tests/cuda/emulator/runtime_objects.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 __global__ void add_one_kernel(float* y, int size) {
@@ -269,4 +269,4 @@ TEST_CASE("launches that no GPU takes") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

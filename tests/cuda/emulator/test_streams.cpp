@@ -7,7 +7,7 @@
 #include "tests/cuda/emulator/device_floats.h"
 #include "tests/cuda/emulator/runtime_objects.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Catch::Contains;
@@ -230,4 +230,4 @@ TEST_CASE("streams that are in order with the default stream are not offered") {
 }
 
 }  // namespace
-}  // namespace flowsmith
+}  // namespace flowsmith::core

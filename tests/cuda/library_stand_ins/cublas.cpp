@@ -3,9 +3,9 @@
 
 namespace {
 
-using namespace flowsmith;
-using namespace flowsmith::stand_in;
-using namespace flowsmith::cuda;
+using namespace flowsmith::core;
+using namespace flowsmith::core::stand_in;
+using namespace flowsmith::core::cuda;
 
 constexpr int kInvalidValue = 7;  ///< CUBLAS_STATUS_INVALID_VALUE
 

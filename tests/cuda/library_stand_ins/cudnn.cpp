@@ -6,9 +6,9 @@
 
 namespace {
 
-using namespace flowsmith;
-using namespace flowsmith::stand_in;
-using namespace flowsmith::cuda;
+using namespace flowsmith::core;
+using namespace flowsmith::core::stand_in;
+using namespace flowsmith::core::cuda;
 
 constexpr int kBadParam = 2000, kNotSupported = 3000;  // CUDNN_STATUS_BAD_PARAM, CUDNN_STATUS_NOT_SUPPORTED
 

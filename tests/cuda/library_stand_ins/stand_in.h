@@ -12,7 +12,7 @@
 #include "kernels/cuda/emulator/stream.h"
 #include "kernels/cuda/library_api.h"
 
-namespace flowsmith::stand_in {
+namespace flowsmith::core::stand_in {
 
 /// Whether `memory` is so many floats of the emulated device, in one allocation.
 inline bool on_device(const void* memory, std::size_t count) {
@@ -45,4 +45,4 @@ void enqueue(void* stream, const void* output, std::size_t count, const Work& wo
   });
 }
 
-}  // namespace flowsmith::stand_in
+}  // namespace flowsmith::core::stand_in

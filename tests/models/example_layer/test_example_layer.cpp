@@ -5,7 +5,7 @@
 #include "tests/support/bijector_suite.h"
 #include "tests/support/kernel_testing.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 LayerType asinh_type();
 
@@ -60,7 +60,7 @@ TEST_CASE("the tape has the gradient of the scaled asinh", "[example]") {
     fill_zero(tape.device(), tape.value(logdet));
     return {scaled_asinh(tape, in[0], kScale, logdet), logdet};
   };
-  for (const GradientCheck& check : flowsmith::check_gradients(inputs, computation)) {
+  for (const GradientCheck& check : flowsmith::core::check_gradients(inputs, computation)) {
     INFO(check.where);
     CHECK(check.error <= kGradientBound);
   }
@@ -86,4 +86,4 @@ TEST_CASE("asinh is a bijection with the log-determinant that it says", "[exampl
 
 }  // namespace
 }  // namespace testing
-}  // namespace flowsmith
+}  // namespace flowsmith::core

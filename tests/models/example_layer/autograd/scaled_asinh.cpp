@@ -2,7 +2,7 @@
 
 #include "tests/models/example_layer/autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 struct ScaledAsinhNode {
@@ -47,4 +47,4 @@ void scaled_asinh_inverse(Tape& tape, Var z, double a, Var logdet) {
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -7,7 +7,7 @@
 #include "kernels/error.h"
 #include "kernels/types.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Shapes: z, x (n, per_image), logdet (n). z may be x.
 template <class T>
@@ -43,4 +43,4 @@ void scaled_asinh_backward(Grad<T>, const T*, const double*, const T*, double, i
   throw Error("the example has no kernel for GPUs");
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/parallel.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void scaled_asinh_forward(T* z, double* logdet, const T* x, double a, int n, std::size_t per_image, Cpu) {
@@ -56,4 +56,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 template <class T>
 void scaled_asinh_forward(T* z, double* logdet, const T* x, double a, int n, std::size_t per_image, Reference) {
@@ -47,4 +47,4 @@ FLOWSMITH_INSTANTIATE(float)
 FLOWSMITH_INSTANTIATE(double)
 #undef FLOWSMITH_INSTANTIATE
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -3,7 +3,7 @@
 #include "models/registry.h"
 #include "tests/models/example_layer/autograd/ops.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 class Asinh : public Bijector {
@@ -32,4 +32,4 @@ LayerType asinh_type() {
           }};
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,11 +1,11 @@
-#include "models/files/parity.h"
+#include "models/interchange/parity.h"
 
 #include <cmath>
 
 #include "models/files/weights.h"
 #include "models/training/training_step.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::int64_t kLargest = 1 << 20;  ///< side of a tensor
@@ -152,4 +152,4 @@ SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, De
   return output;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

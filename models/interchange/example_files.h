@@ -8,7 +8,7 @@
 #include "data/npy.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Some of the examples, in the order in which they come, numbered from 0 over all of them.
 struct ExamplePiece {
@@ -56,4 +56,4 @@ class ExampleFiles {
   std::size_t count_ = 0, done_ = 0;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,8 +1,8 @@
-#include "models/training/pictures.h"
+#include "models/runs/pictures.h"
 
 #include <algorithm>
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr int kPointCount = 5000;
@@ -61,4 +61,4 @@ std::optional<Image> picture_of_samples(Flow& flow, const SamplePicture& options
   return draw_scatter(points, {.square = options.square});
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-#include "models/training/metrics_file.h"
+#include "models/runs/metrics_file.h"
 
 #include <charconv>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include "engine/file.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::uint64_t kLargestFile = std::uint64_t{1} << 30;
@@ -113,4 +113,4 @@ MetricCurve thinned(const MetricCurve& curve, std::size_t most) {
   return thin;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

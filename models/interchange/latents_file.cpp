@@ -1,4 +1,4 @@
-#include "models/files/latents_file.h"
+#include "models/interchange/latents_file.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include "data/event_file.h"
 #include "models/files/weights.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr const char* kChecksumKey = "weights_crc32c";
@@ -73,4 +73,4 @@ LatentBatch latents_from_file(const Flow& flow, const SafetensorsFile& file, con
   return batch;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

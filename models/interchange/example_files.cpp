@@ -1,4 +1,4 @@
-#include "models/files/example_files.h"
+#include "models/interchange/example_files.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 #include "data/png.h"
 #include "data/sources.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 bool begins_with(const std::string& path, std::string_view bytes) {
@@ -127,4 +127,4 @@ ExamplePiece ExampleFiles::next(std::size_t n) {
   return piece;
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -9,7 +9,7 @@
 #include "data/scatter.h"
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// A picture has 64 images of up to 64 x 64 values and fewer, but 4, of larger ones; no pass of a run scores or draws
 /// more at once.
@@ -36,4 +36,4 @@ struct SamplePicture {
 /// NotFinite as Flow::sample.
 std::optional<Image> picture_of_samples(Flow& flow, const SamplePicture& options);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -1,4 +1,4 @@
-#include "models/training/training_run.h"
+#include "models/runs/training_run.h"
 
 #include <algorithm>
 #include <chrono>
@@ -12,9 +12,10 @@
 #include "engine/text.h"
 #include "kernels/error.h"
 #include "models/files/weights.h"
-#include "models/training/pictures.h"
+#include "models/runs/evaluation.h"
+#include "models/runs/pictures.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -58,7 +59,8 @@ class Run {
         stop_(stop),
         observer_(observer),
         dataset_(load_dataset(dataset_options(config))),
-        trainer_(config.training, dataset_, device) {
+        trainer_(trainer_for(config.training, dataset_, device)),
+        validation_set_(select_examples(dataset_, Subset::kValidation, config.training.seed)) {
     config_.training.flow = trainer_.flow().config();
     // The points of a toy are drawn anew, and may differ in their last digits on another machine.
     const std::string found = find_toy(config_.data) ? "" : checksum(dataset_);
@@ -104,7 +106,7 @@ class Run {
   RunSummary train() {
     if (trainer_.steps_done() > 0) observer_.message("resuming at step " + std::to_string(trainer_.steps_done()));
     observer_.message(std::to_string(trainer_.training_examples()) + " training and " +
-                      counted(std::int64_t(trainer_.validation_set().index.size()),
+                      counted(std::int64_t(validation_set_.index.size()),
                               trainer_.flow().takes_images() ? "validation image" : "validation row") +
                       ", run folder " + folder_.path());
     if (!dataset_.note.empty()) observer_.message(dataset_.note);
@@ -154,7 +156,7 @@ class Run {
   /// time per example to score or to draw it, as there is no way back, and as long again to be safe.
   double closing_seconds() const {
     const double per_example = step_seconds_ / config_.training.batch_size / 3;
-    const std::size_t examples = std::min(kClosingExamples, trainer_.validation_set().index.size()) + kClosingExamples;
+    const std::size_t examples = std::min(kClosingExamples, validation_set_.index.size()) + kClosingExamples;
     return std::min(2 * per_example * double(examples), 60 * limits_.max_minutes / 2);
   }
 
@@ -206,7 +208,7 @@ class Run {
     const int epoch = trainer_.epoch() + 1;
     take_snapshot();
     const double train = trainer_.epoch_loss();
-    const Score score = validate(trainer_.validation_set().index.size());
+    const Score score = validate(validation_set_.index.size());
     if (stop_) return false;
     validation_ = score;
     log_validation(score, epoch);
@@ -228,10 +230,10 @@ class Run {
   }
 
   Score validate(std::size_t count) {
-    ExampleSet set = trainer_.validation_set();
+    ExampleSet set = validation_set_;
     set.restrict_to(0, std::int64_t(count));
     Score result = score(trainer_.flow(), set, {config_.training.seed, NoisePurpose::kValidation, 0}, "validation");
-    result.all = trainer_.validation_set().index.size();
+    result.all = validation_set_.index.size();
     return result;
   }
 
@@ -256,7 +258,7 @@ class Run {
     if (best_ && *best_ <= score.mean) return;
     SafetensorsFile file = with_origin(weights_file(trainer_.flow()));
     // A score of fewer images is no match for those of later epochs: the file then goes without one.
-    const bool full = score.examples == trainer_.validation_set().index.size();
+    const bool full = score.examples == validation_set_.index.size();
     if (full) file.metadata[name_of("val")] = number_text(score.mean);
     file.metadata["step"] = std::to_string(trainer_.steps_done());
     write_safetensors(folder_.best(), file);
@@ -297,7 +299,7 @@ class Run {
   /// How near couplings are to the bound of their log-determinant, and linear layers to a matrix that has no inverse.
   void say_expansion() {
     Flow& flow = trainer_.flow();
-    const ExampleSet& set = trainer_.validation_set();
+    const ExampleSet& set = validation_set_;
     const GatheredBatch some = gather_batch(flow, set, 0, std::min<std::size_t>(batch(), set.index.size()));
     const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
     const std::vector<Flow::BoundedLogdet> bounded = flow.bounded_logdets(some.batch(), {noise});
@@ -331,7 +333,7 @@ class Run {
   /// Never replaces a good checkpoint by weights that have diverged since.
   void save_checkpoint() {
     Flow& flow = trainer_.flow();
-    const ExampleSet& set = trainer_.validation_set();
+    const ExampleSet& set = validation_set_;
     const GatheredBatch some = gather_batch(flow, set, 0, std::min<std::size_t>(batch(), set.index.size()));
     const NoiseStream noise{config_.training.seed, NoisePurpose::kValidation, 0};
     if (const auto where = flow.find_non_finite(some.batch(), {noise}, DType::kF64)) {
@@ -407,9 +409,9 @@ class Run {
     const auto closing = [&](const ExampleSet& set) {
       return complete ? set.index.size() : std::min(kClosingExamples, set.index.size());
     };
-    const std::size_t validation_size = trainer_.validation_set().index.size();
+    const std::size_t validation_size = validation_set_.index.size();
     if (!validated && !stop_) {
-      const Score score = validate(closing(trainer_.validation_set()));
+      const Score score = validate(closing(validation_set_));
       validation_ = score;
       // That of a whole epoch stands there since the epoch's end.
       const bool logged = trainer_.position() == 0 && trainer_.steps_done() > 0;
@@ -464,6 +466,7 @@ class Run {
   TrainingObserver& observer_;
   Dataset dataset_;
   Trainer trainer_;
+  ExampleSet validation_set_;
   std::optional<MetricsLog> metrics_;
   std::optional<EventFile> events_;
   std::optional<double> best_;       ///< validation bits/dim of best.safetensors
@@ -482,4 +485,4 @@ RunSummary run_training(RunConfig config, const RunClaim& claim, bool resume, co
   return Run(config, claim.folder(), resume, limits, device, stop, observer).run();
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

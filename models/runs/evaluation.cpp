@@ -1,4 +1,4 @@
-#include "models/training/evaluation.h"
+#include "models/runs/evaluation.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 
 #include "kernels/likelihood.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 template <class Fn>
@@ -59,6 +59,28 @@ void require_fitting(const Flow& flow, const Dataset& dataset) {
   if (Shape(shape) == Shape(found)) return;
   throw Error("the examples of " + dataset.name + " have " + shape_text(found) + " and the model takes " +
               shape_text(shape) + ": choose the dataset that it was trained on");
+}
+
+Trainer trainer_for(TrainingOptions options, const Dataset& dataset, Device device) {
+  options.flow = fitted_to(options.flow, dataset);
+  if (select_examples(dataset, Subset::kValidation, options.seed).index.empty()) {
+    throw Error(dataset.name + " has " + std::to_string(dataset.train.count) +
+                " training examples: at least 6 are needed, of which a sixth is for validation");
+  }
+  TrainingData data{.name = dataset.name, .index = select_examples(dataset, Subset::kTrain, options.seed).index};
+  const auto copy = [size = dataset.example_size()](const auto& store, auto numbers, auto out) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      std::copy_n(store.begin() + std::ptrdiff_t(numbers[i] * size), size, out.begin() + std::ptrdiff_t(i * size));
+    }
+  };
+  if (dataset.kind == ExampleKind::kImages) {
+    data.images = [&store = dataset.train.images, copy](auto numbers, auto out) { copy(store, numbers, out); };
+  } else {
+    data.values = [&store = dataset.train.values, copy](auto numbers, auto out) { copy(store, numbers, out); };
+  }
+  data.mean = dataset.mean;
+  data.deviation = dataset.deviation;
+  return Trainer(options, std::move(data), device);
 }
 
 GatheredBatch gather_batch(const Flow& flow, const ExampleSet& set, std::size_t begin, std::size_t n) {
@@ -161,4 +183,4 @@ double sampling_ms(Flow& flow, int n, int repeats) {
   });
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -20,7 +20,7 @@
 #include "engine/file.h"
 #include "models/training/trainer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// What config.json keeps: the options that a resumed run must share with the one it continues.
 struct RunConfig {
@@ -113,4 +113,4 @@ class MetricsLog {
   std::optional<AppendFile> file_;
 };
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

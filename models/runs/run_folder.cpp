@@ -1,4 +1,4 @@
-#include "models/training/run_folder.h"
+#include "models/runs/run_folder.h"
 
 #include <charconv>
 #include <cstdio>
@@ -10,7 +10,7 @@
 #include "models/files/tutorial_files.h"
 #include "models/json.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 namespace {
 
 constexpr std::uint64_t kLargestConfig = 1 << 20;
@@ -231,4 +231,4 @@ void MetricsLog::write(const Metrics& row) {
                 field(row.learning_rate) + "," + field(row.examples_per_second) + "\n");
 }
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

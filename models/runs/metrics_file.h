@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Scores at steps, in order.
 struct MetricCurve {
@@ -26,4 +26,4 @@ RunMetrics read_metrics(const std::string& path);
 /// steps.
 MetricCurve thinned(const MetricCurve& curve, std::size_t most);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -4,9 +4,9 @@
 
 #include <atomic>
 
-#include "models/training/run_folder.h"
+#include "models/runs/run_folder.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 struct RunLimits {
   double max_minutes = 0;         ///< of this call, the closing scores included; 0: no limit
@@ -55,4 +55,4 @@ struct RunSummary {
 RunSummary run_training(RunConfig config, const RunClaim& claim, bool resume, const RunLimits& limits, Device device,
                         const std::atomic<bool>& stop, TrainingObserver& observer);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

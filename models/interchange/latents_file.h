@@ -4,7 +4,7 @@
 
 #include "models/flow.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Metadata: the flow's model, and a checksum of its weights.
 SafetensorsFile latents_to_file(const Flow& flow, const Latents& latents, int n);
@@ -17,4 +17,4 @@ struct LatentBatch {
 /// Throws Error naming `path` if the latents are not of this flow's shapes, or carry the checksum of other weights.
 LatentBatch latents_from_file(const Flow& flow, const SafetensorsFile& file, const std::string& path);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

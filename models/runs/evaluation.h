@@ -5,9 +5,9 @@
 #include <span>
 
 #include "data/dataset.h"
-#include "models/flow.h"
+#include "models/training/trainer.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// How a dataset is to be loaded for this flow: images padded and in its number of channels, numbers with the
 /// statistics that standardization needs.
@@ -19,6 +19,10 @@ FlowConfig fitted_to(const FlowConfig& config, const Dataset& dataset);
 
 /// Throws Error unless the dataset's examples are what the flow takes.
 void require_fitting(const Flow& flow, const Dataset& dataset);
+
+/// A trainer of `options` for the training subset of a dataset, which must outlive it. The model is fitted to the
+/// dataset. Throws Error as fitted_to() and Trainer do, and if there are too few examples for a validation set.
+Trainer trainer_for(TrainingOptions options, const Dataset& dataset, Device device);
 
 /// Examples of a dataset, in memory of their own.
 struct GatheredBatch {
@@ -63,4 +67,4 @@ double score_with_batch_statistics(Flow& flow, const ExampleSet& set, const Eval
 double scoring_ms(Flow& flow, int n, int repeats);
 double sampling_ms(Flow& flow, int n, int repeats);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core

@@ -6,7 +6,7 @@
 #include "engine/device.h"
 #include "engine/safetensors.h"
 
-namespace flowsmith {
+namespace flowsmith::core {
 
 /// Input: metadata `config` (or `model` and `edition` of the tutorial), `lr`, `clip_norm`; the weights by name; and
 /// either `images` U8 [S,B,C,H,W] with `noise` F32 of the same shape (uniform dequantization noise), or `data` F32
@@ -16,4 +16,4 @@ namespace flowsmith {
 SafetensorsFile replay(const SafetensorsFile& input, const std::string& path, Device device,
                        const std::function<void(int, int)>& on_step);
 
-}  // namespace flowsmith
+}  // namespace flowsmith::core
