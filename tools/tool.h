@@ -22,6 +22,7 @@
 #include "engine/text.h"
 #include "engine/version.h"
 #include "kernels/error.h"
+#include "tools/manual.h"
 #include "tools/progress.h"
 
 namespace flowsmith::core {
@@ -162,6 +163,12 @@ int run_tool(const char* name, cxxopts::Options& options, int argc, const char* 
   const auto width = std::size_t(std::min(terminal_columns(stdout), kWidest));
   options.set_width(width);
   options.add_options()("h,help", "Show this help")("version", "Show the version of the program");
+  // Not for people, and so in no help: what manual pages and the completion of shells are made from.
+  const std::string only = argc == 2 ? argv[1] : "";
+  if (only == "--manual" || only == "--completions") {
+    std::fputs((only == "--manual" ? manual_page(argv[0], options) : completion_lines(options)).c_str(), stdout);
+    return 0;
+  }
   try {
     const cxxopts::ParseResult parsed = options.parse(argc, argv);
     int code = 0;

@@ -363,6 +363,53 @@ TEST_CASE("every tool shows its options with their defaults", "[cli]") {
   CHECK(contents_of(place.dir().path()).empty());
 }
 
+TEST_CASE("manual pages and completions name every option", "[cli]") {
+  const Workplace place;
+  const auto count = [](const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  };
+  for (const std::string& tool : kAllTools) {
+    INFO(tool);
+    const auto options = options_of_help(place.output_of(tool, {"--help"}));
+    const std::string manual = place.output_of(tool, {"--manual"}), lines = place.output_of(tool, {"--completions"});
+    CHECK_THAT(manual, Catch::StartsWith(".TH flowsmith\\-") && Contains(".SH SYNOPSIS\n.B flowsmith "));
+    CHECK(count(manual, "\n.TP\n") == options.size());
+    CHECK(count(lines, "\n") == options.size());
+    CHECK_THAT(lines, Contains("--help\t"));
+    // A line that begins with a point is a command of roff: these are all that there are.
+    std::istringstream text(manual);
+    for (std::string line; std::getline(text, line);) {
+      if (line.starts_with(".")) CHECK((line.size() > 2 && std::isupper(static_cast<unsigned char>(line[1]))));
+    }
+  }
+}
+
+TEST_CASE("the program lists its tools, explains them and says what it is", "[cli]") {
+  const Workplace place;
+  const std::string program = Workplace::command("", {})[0];
+  const auto output = [&](const Arguments& words) {
+    const Outcome outcome = Program(Arguments{program} + words, place.dir().path()).wait();
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err.empty());
+    return outcome.out;
+  };
+  const std::string help = output({"--help"});
+  CHECK(output({}) == help);
+  CHECK(output({"help"}) == help);
+  for (const std::string& tool : kAllTools) {
+    CHECK_THAT(help, Contains("\n  " + tool + " "));
+    CHECK_THAT(output({"--completions"}), Contains(tool + "\t"));
+    CHECK_THAT(output({"--manual"}), Contains("flowsmith\\-" ));
+  }
+  CHECK(output({"help", "sample"}) == place.output_of("sample", {"--help"}));
+  CHECK_THAT(output({"--version"}), Catch::StartsWith("flowsmith 1.") && Contains("\ncompiler ") &&
+                                        Contains("\ninstructions ") && Contains("\nCUDA "));
+  CHECK_THAT(place.refusal_of_command({program, "trian"}, "flowsmith: "), Contains("'trian'") && Contains("--help"));
+  CHECK_THAT(place.refusal_of_command({program, "help", "trian"}, "flowsmith: "), Contains("'trian'"));
+}
+
 TEST_CASE("the flow script lists the tools and refuses others", "[cli]") {
   const Workplace place;
   const std::string script = std::string(FLOWSMITH_SOURCE_DIR) + "/flow";
