@@ -104,14 +104,13 @@ void standardize(Dataset& dataset, std::uint64_t seed) {
   }
   const std::vector<double>& values = dataset.train.values;
   const std::size_t columns = dataset.example_size();
-  ColumnStatistics found = measure_columns(
-      dataset.name, select_examples(dataset, Subset::kTrain, seed).index, columns,
-      [&](std::span<const std::uint32_t> numbers, std::span<double> rows) {
-        for (std::size_t i = 0; i < numbers.size(); ++i) {
-          std::copy_n(values.begin() + std::ptrdiff_t(numbers[i] * columns), columns,
-                      rows.begin() + std::ptrdiff_t(i * columns));
-        }
-      });
+  ColumnStatistics found = measure_columns(dataset.name, select_examples(dataset, Subset::kTrain, seed).index, columns,
+                                           [&](std::span<const std::uint32_t> numbers, std::span<double> rows) {
+                                             for (std::size_t i = 0; i < numbers.size(); ++i) {
+                                               std::copy_n(values.begin() + std::ptrdiff_t(numbers[i] * columns),
+                                                           columns, rows.begin() + std::ptrdiff_t(i * columns));
+                                             }
+                                           });
   dataset.mean = std::move(found.mean);
   dataset.deviation = std::move(found.deviation);
 }

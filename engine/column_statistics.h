@@ -16,8 +16,8 @@ struct ColumnStatistics {
 /// Writes the rows of these numbers one after the other.
 using FetchRows = std::function<void(std::span<const std::uint32_t> numbers, std::span<double> rows)>;
 
-/// Mean and standard deviation (over N, not N - 1) of each column over the rows of `index`, in one pass for each. Throws
-/// Error that names `table` and the column if one is constant, or holds numbers too large for it.
+/// Mean and standard deviation (over N, not N - 1) of each column over the rows of `index`, in one pass for each.
+/// Throws Error that names `table` and the column if one is constant, or holds numbers too large for it.
 ColumnStatistics measure_columns(const std::string& table, std::span<const std::uint32_t> index, std::size_t columns,
                                  const FetchRows& fetch);
 

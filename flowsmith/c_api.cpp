@@ -263,7 +263,7 @@ flowsmith_status flowsmith_get_info(const flowsmith_flow* flow, flowsmith_info* 
   return run([&] {
     const Flow& of = flow_of(flow);
     const flowsmith::Shape shape = of.shape();
-    required(info, "info") = {of.dims(),   of.parameter_count(), of.latents().size(), shape.height,
+    required(info, "info") = {of.dims(),   of.parameter_count(), of.latents().size(),      shape.height,
                               shape.width, shape.channels,       of.takes_images() ? 1 : 0};
   });
 }

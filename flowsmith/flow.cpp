@@ -45,7 +45,8 @@ std::vector<std::uint32_t> numbers_from(std::uint32_t first, int n) {
 
 void require_kind(const core::Flow& flow, bool images) {
   if (flow.takes_images() == images) return;
-  throw Error(images ? "this flow takes rows of numbers, not 8-bit images" : "this flow takes 8-bit images, not numbers");
+  throw Error(images ? "this flow takes rows of numbers, not 8-bit images"
+                     : "this flow takes 8-bit images, not numbers");
 }
 
 std::vector<double> scores(const core::Flow& flow, core::Batch batch, const ScoreOptions& options) {
@@ -105,9 +106,8 @@ std::string config_with(const std::string& name_or_json, const std::string& path
 }
 
 std::string config_for(const std::string& name_or_json, Shape shape) {
-  return guarded([&] {
-    return internal::config_of(name_or_json).with_shape(shape.height, shape.width, shape.channels).text();
-  });
+  return guarded(
+      [&] { return internal::config_of(name_or_json).with_shape(shape.height, shape.width, shape.channels).text(); });
 }
 
 Shape config_shape(const std::string& name_or_json) {

@@ -10,8 +10,8 @@
 // Arrays lie row by row. Images are n x height x width x channels bytes of 0 to 255; numbers are n rows of doubles. How
 // many examples a call is given follows from the size of its span.
 //
-// Every function throws flowsmith::Error (flowsmith/error.h) and nothing else of its own. Const functions of one flow may
-// run in several threads at once, and flows know nothing of each other; on a GPU calls take turns.
+// Every function throws flowsmith::Error (flowsmith/error.h) and nothing else of its own. Const functions of one flow
+// may run in several threads at once, and flows know nothing of each other; on a GPU calls take turns.
 #pragma once
 
 #if !defined(_MSVC_LANG) && __cplusplus < 202002L
@@ -63,7 +63,7 @@ struct EncodeOptions {
 
 struct SampleOptions {
   int count = 64;
-  double temperature = 1;                  ///< factor on the deviations of the base
+  double temperature = 1;                 ///< factor on the deviations of the base
   std::vector<double> temperatures = {};  ///< instead, one for each latent in the order of Flow::latents()
   std::uint64_t seed = 42;
   std::uint32_t first = 0;  ///< number of the first sample: sample k of a seed is the same in any batch
@@ -147,12 +147,12 @@ class FLOWSMITH_API Flow {
 
   // --- what it is ---
 
-  std::string name() const;                ///< of its configuration: "multiscale"
-  std::string config() const;              ///< JSON
-  std::string summary() const;             ///< layers, shapes and parameters as a table for people
-  bool takes_images() const;               ///< 8-bit images; rows of numbers otherwise
-  Shape shape() const;                     ///< of one example
-  std::size_t dims() const;                ///< numbers in one example
+  std::string name() const;     ///< of its configuration: "multiscale"
+  std::string config() const;   ///< JSON
+  std::string summary() const;  ///< layers, shapes and parameters as a table for people
+  bool takes_images() const;    ///< 8-bit images; rows of numbers otherwise
+  Shape shape() const;          ///< of one example
+  std::size_t dims() const;     ///< numbers in one example
   std::size_t parameter_count() const;
   std::vector<LatentInfo> latents() const;  ///< in the order of encode() and decode()
 

@@ -10,8 +10,8 @@
  * the columns of a table; its latents are dims numbers too, one latent after the other. `stride` is how many elements
  * the next example is away, dims or more where several are written; 0 stands for dims. Sizes count elements.
  *
- * Every function that may fail returns a status and leaves a line for people in flowsmith_last_error(), which belongs to
- * the calling thread; what it was to write is then not to be used. A NULL where a thing is needed is
+ * Every function that may fail returns a status and leaves a line for people in flowsmith_last_error(), which belongs
+ * to the calling thread; what it was to write is then not to be used. A NULL where a thing is needed is
  * FLOWSMITH_INVALID_INPUT, and NULL instead of options stands for the defaults. No exception leaves the library.
  *
  * Functions that take a const flow may run in several threads at once. A flow or trainer must not be changed or freed
@@ -80,13 +80,17 @@ typedef struct flowsmith_training_options {
 } flowsmith_training_options;
 
 /* Filled in: the defaults, seed 42. */
-#define FLOWSMITH_CONTEXT {sizeof(flowsmith_context), NULL, NULL, 0}
-#define FLOWSMITH_SCORE_OPTIONS {sizeof(flowsmith_score_options), 42, 0, 1}
-#define FLOWSMITH_SAMPLE_OPTIONS {sizeof(flowsmith_sample_options), 42, 0, 1.0}
-#define FLOWSMITH_TRAINING_OPTIONS {sizeof(flowsmith_training_options), 42, 0, 0, 0.0, 0.0, -1.0, 0}
+#define FLOWSMITH_CONTEXT \
+  { sizeof(flowsmith_context), NULL, NULL, 0 }
+#define FLOWSMITH_SCORE_OPTIONS \
+  { sizeof(flowsmith_score_options), 42, 0, 1 }
+#define FLOWSMITH_SAMPLE_OPTIONS \
+  { sizeof(flowsmith_sample_options), 42, 0, 1.0 }
+#define FLOWSMITH_TRAINING_OPTIONS \
+  { sizeof(flowsmith_training_options), 42, 0, 0, 0.0, 0.0, -1.0, 0 }
 
 typedef struct flowsmith_info {
-  size_t dims;            /* numbers in an example, and in its latents */
+  size_t dims; /* numbers in an example, and in its latents */
   size_t parameter_count;
   size_t latent_count;
   int32_t height, width, channels; /* of an example; a row of D numbers is 1 x 1 x D */
@@ -127,17 +131,18 @@ FLOWSMITH_API flowsmith_status flowsmith_save(const flowsmith_flow* flow, const 
 FLOWSMITH_API flowsmith_status flowsmith_get_info(const flowsmith_flow* flow, flowsmith_info* info);
 FLOWSMITH_API flowsmith_status flowsmith_get_latent_info(const flowsmith_flow* flow, size_t index,
                                                          flowsmith_latent_info* info);
-/* The configuration as JSON, and the layers as a table for people. At most `capacity` bytes are written, the last of them
- * 0; *length, which may be NULL, becomes that of the whole text without it. `text` may be NULL where capacity is 0. */
+/* The configuration as JSON, and the layers as a table for people. At most `capacity` bytes are written, the last of
+ * them 0; *length, which may be NULL, becomes that of the whole text without it. `text` may be NULL where capacity is
+ * 0. */
 FLOWSMITH_API flowsmith_status flowsmith_get_config(const flowsmith_flow* flow, char* text, size_t capacity,
                                                     size_t* length);
 FLOWSMITH_API flowsmith_status flowsmith_get_summary(const flowsmith_flow* flow, char* text, size_t capacity,
                                                      size_t* length);
 
 /* log p(x) in nats of each of `count` examples. */
-FLOWSMITH_API flowsmith_status flowsmith_log_prob_images(const flowsmith_flow* flow, const uint8_t* images, size_t count,
-                                                         size_t stride, const flowsmith_score_options* options,
-                                                         double* log_prob);
+FLOWSMITH_API flowsmith_status flowsmith_log_prob_images(const flowsmith_flow* flow, const uint8_t* images,
+                                                         size_t count, size_t stride,
+                                                         const flowsmith_score_options* options, double* log_prob);
 FLOWSMITH_API flowsmith_status flowsmith_log_prob_rows(const flowsmith_flow* flow, const double* rows, size_t count,
                                                        size_t stride, double* log_prob);
 /* Examples to latents, and back: images come back exactly. Of `options` the seed and `first` count. */

@@ -32,13 +32,13 @@ struct StepResult {
 using ImageSource = std::function<void(std::span<const std::uint32_t> numbers, std::span<std::uint8_t> images)>;
 using RowSource = std::function<void(std::span<const std::uint32_t> numbers, std::span<double> rows)>;
 
-/// One training. The same options, data and number of steps give the same weights, bit for bit, on one kind of processor
-/// with any number of threads, and whether it was resumed or not. For one thread at a time.
+/// One training. The same options, data and number of steps give the same weights, bit for bit, on one kind of
+/// processor with any number of threads, and whether it was resumed or not. For one thread at a time.
 class FLOWSMITH_API Trainer {
  public:
-  /// Data that the caller keeps while the trainer lives. `config` is a name of config_names() or a JSON text, whose shape
-  /// is that of the data (config_for). Error kInvalidInput if the data are not whole examples, fewer than a batch, or
-  /// not what the flow takes.
+  /// Data that the caller keeps while the trainer lives. `config` is a name of config_names() or a JSON text, whose
+  /// shape is that of the data (config_for). Error kInvalidInput if the data are not whole examples, fewer than a
+  /// batch, or not what the flow takes.
   Trainer(const std::string& config, std::span<const std::uint8_t> images, const TrainingOptions& options = {},
           const Context& context = {});
   Trainer(const std::string& config, std::span<const double> rows, const TrainingOptions& options = {},
@@ -53,8 +53,8 @@ class FLOWSMITH_API Trainer {
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
-  /// The next batch; a new epoch begins by itself, and training may go on after done(). Error kNotFinite, and weights as
-  /// they were, where loss or gradient is not finite.
+  /// The next batch; a new epoch begins by itself, and training may go on after done(). Error kNotFinite, and weights
+  /// as they were, where loss or gradient is not finite.
   StepResult step();
   bool done() const;  ///< all epochs are
   std::int64_t steps_done() const;

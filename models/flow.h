@@ -93,8 +93,8 @@ class Flow {
 
   // --- files (models/files/weights.cpp) ---
 
-  /// Reads a weight file written by save(), by training, or from PyTorch under the tutorial's names; the configuration is
-  /// taken from the file. Throws Error naming the file.
+  /// Reads a weight file written by save(), by training, or from PyTorch under the tutorial's names; the configuration
+  /// is taken from the file. Throws Error naming the file.
   static Flow load(const std::string& path, Device device = Device::kCpu);
   /// The same of a file that is in memory; `path` names it in errors.
   static Flow from_file(const SafetensorsFile& file, const std::string& path, Device device = Device::kCpu);

@@ -52,7 +52,8 @@ class TypeList {
     const std::lock_guard guard(lock_);
     bool taken = kind_ == ComponentKind::kLayer && type.name == sequence_type().name;
     for (const Type& other : types_) taken = taken || other.name == type.name;
-    if (taken) throw Error("there is a " + component_kind_name(kind_) + " " + type.name + " already: name it otherwise");
+    if (taken)
+      throw Error("there is a " + component_kind_name(kind_) + " " + type.name + " already: name it otherwise");
     types_.push_back(std::move(type));
   }
 

@@ -1,5 +1,5 @@
-// Every type of layer, transformer, conditioner, dequantization and base that a configuration can name: one list each, in
-// registry.cpp, to which programs may add their own.
+// Every type of layer, transformer, conditioner, dequantization and base that a configuration can name: one list each,
+// in registry.cpp, to which programs may add their own.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
-// flowsmith._core: the public C++ API on contiguous NumPy arrays. What people call, with all its conveniences, is Python
-// (python/flowsmith/__init__.py) over it. Arrays are not copied on their way in; results are NumPy arrays that own what
-// C++ made. The GIL is released while a flow computes.
+// flowsmith._core: the public C++ API on contiguous NumPy arrays. What people call, with all its conveniences, is
+// Python (python/flowsmith/__init__.py) over it. Arrays are not copied on their way in; results are NumPy arrays that
+// own what C++ made. The GIL is released while a flow computes.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/function.h>
@@ -139,12 +139,12 @@ NB_MODULE(_core, m) {
                   [](const std::string& path, const std::string& device, int threads, const std::string& precision) {
                     return released([&] { return Flow::load(path, context_of(device, threads, precision)); });
                   })
-      .def_static("from_config",
-                  [](const std::string& config, std::uint64_t seed, const std::string& device, int threads,
-                     const std::string& precision) {
-                    return released(
-                        [&] { return Flow::from_config(config, seed, context_of(device, threads, precision)); });
-                  })
+      .def_static(
+          "from_config",
+          [](const std::string& config, std::uint64_t seed, const std::string& device, int threads,
+             const std::string& precision) {
+            return released([&] { return Flow::from_config(config, seed, context_of(device, threads, precision)); });
+          })
       .def("log_prob_images",
            [](const Flow& flow, const Bytes& images, int samples, std::uint64_t seed, std::uint32_t first) {
              return row_of(released([&] {
@@ -191,15 +191,15 @@ NB_MODULE(_core, m) {
              const SampleOptions options{count, 1, temperatures, seed, first};
              return examples_of(released([&] { return flow.sample_rows(options); }), flow);
            })
-      .def("transform",
-           [](const Flow& flow, const Doubles& from, bool inverse) {
-             Transformed found = released([&] {
-               return inverse ? flow.inverse_transform(span_of<double>(from)) : flow.transform(span_of<double>(from));
-             });
-             const std::size_t n = found.logdet.size();
-             return std::make_pair(array_of(std::move(found.values), {n, flow.dims()}),
-                                   row_of(std::move(found.logdet)));
-           })
+      .def(
+          "transform",
+          [](const Flow& flow, const Doubles& from, bool inverse) {
+            Transformed found = released([&] {
+              return inverse ? flow.inverse_transform(span_of<double>(from)) : flow.transform(span_of<double>(from));
+            });
+            const std::size_t n = found.logdet.size();
+            return std::make_pair(array_of(std::move(found.values), {n, flow.dims()}), row_of(std::move(found.logdet)));
+          })
       .def("save", [](const Flow& flow, const std::string& path) { released([&] { flow.save(path); }); })
       .def("state",
            [](const Flow& flow) {

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <optional>
 
-#include "tools/tool_list.h"
 #include "kernels/cpu/peak.h"
 #include "tools/bench/benchmark.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "tools/tool_list.h"
 #include "models/runs/run_folder.h"
 #include "tools/files.h"
 #include "tools/pictures/curves_view.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -1,12 +1,12 @@
 // flowsmith decode: all latents of a flow back to images or numbers.
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
+#include "models/interchange/checkpoints.h"
 #include "models/interchange/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -3,12 +3,12 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "tools/tool_list.h"
 #include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/pictures/dequantization_view.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -1,15 +1,15 @@
 // flowsmith encode: images or numbers to all latents of a flow.
 #include <cmath>
 
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "kernels/grey_levels.h"
+#include "models/interchange/checkpoints.h"
 #include "models/interchange/latents_file.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -2,7 +2,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "tools/tool_list.h"
 #include "models/interchange/checkpoints.h"
 #include "models/interchange/example_files.h"
 #include "models/runs/evaluation.h"
@@ -12,6 +11,7 @@
 #include "tools/passes.h"
 #include "tools/progress.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

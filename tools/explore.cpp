@@ -18,12 +18,12 @@
 #include <random>
 #include <string_view>
 
-#include "tools/tool_list.h"
 #include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/explore/page_files.h"
 #include "tools/pictures/explorer.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -84,8 +84,8 @@ inline std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-/// How to call another tool from where this one was called: "./flow eval", as the script was named, or "flowsmith eval",
-/// with the folder of the program where PATH does not lead to it.
+/// How to call another tool from where this one was called: "./flow eval", as the script was named, or "flowsmith
+/// eval", with the folder of the program where PATH does not lead to it.
 inline std::string tool_command(const std::string& tool) {
   if (const char* const script = std::getenv("FLOW_COMMAND"); script != nullptr && *script != '\0') {
     return quoted(script) + " " + tool;

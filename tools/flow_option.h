@@ -4,8 +4,8 @@
 #include <cxxopts.hpp>
 #include <string>
 
-#include "models/interchange/checkpoints.h"
 #include "models/flow.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/model_option.h"
 #include "tools/weights_option.h"
 

@@ -1,14 +1,14 @@
-// flowsmith gradcheck: is every gradient right? Ops and whole flows against finite differences, fast devices against the
-// reference.
+// flowsmith gradcheck: is every gradient right? Ops and whole flows against finite differences, fast devices against
+// the reference.
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
 #include "models/gradient_suite.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -1,13 +1,13 @@
 // flowsmith health: how the layers of a flow compute, to find where one goes wrong.
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
 #include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/pictures/health_view.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -1,12 +1,12 @@
 // flowsmith import: the tutorial's checkpoints, of PyTorch or Flax, to weight files.
 #include <set>
 
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/checkpoint.h"
 #include "models/files/weights.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/files.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

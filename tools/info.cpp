@@ -1,10 +1,10 @@
 // flowsmith info: what a flow is made of.
-#include "tools/tool_list.h"
 #include "models/config_reference.h"
 #include "models/flow.h"
 #include "tools/flow_option.h"
 #include "tools/table.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -3,16 +3,16 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "data/png.h"
 #include "models/analysis/interpolation.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {
@@ -137,7 +137,8 @@ int interpolate_images(const cxxopts::ParseResult& options) {
 
   Flow flow = load_flow(weights, device_from(options));
   if (!flow.takes_images()) {
-    throw Error(weights + ": a flow of numbers, which has no images: flowsmith transform gives its latents, and takes them");
+    throw Error(weights +
+                ": a flow of numbers, which has no images: flowsmith transform gives its latents, and takes them");
   }
   // Of a dataset only the images of the pairs are gathered, the first eight where no pairs are named.
   const auto choose = [&](ExampleSet& set) {

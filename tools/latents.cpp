@@ -1,19 +1,19 @@
-// flowsmith latents: what each scale of a flow holds. Samples that share some latents, and how near to a standard normal the
-// latents of data are.
+// flowsmith latents: what each scale of a flow holds. Samples that share some latents, and how near to a standard
+// normal the latents of data are.
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "data/png.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/pictures/latents_view.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -1,13 +1,13 @@
 // flowsmith masks: pictures of the masks of a flow's couplings.
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
 #include "data/png.h"
 #include "tools/files.h"
 #include "tools/flow_option.h"
 #include "tools/pictures/masks_view.h"
 #include "tools/table.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "tools/tool_list.h"
 #include "data/apng.h"
 #include "models/runs/run_folder.h"
 #include "tools/files.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -1,10 +1,10 @@
 // flowsmith parity: replays training steps on given inputs, to hold the engine against another.
-#include "tools/tool_list.h"
 #include "models/interchange/parity.h"
 
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

@@ -1,12 +1,12 @@
 // flowsmith plane: flows of points in the plane, as pictures.
 #include <nlohmann/json.hpp>
 
-#include "tools/tool_list.h"
 #include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/examples_option.h"
 #include "tools/files.h"
 #include "tools/pictures/plane_view.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

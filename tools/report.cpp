@@ -1,10 +1,10 @@
 // flowsmith report: one page about a training run.
-#include "tools/tool_list.h"
 #include "tools/pictures/report.h"
 
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/tool.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {

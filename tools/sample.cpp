@@ -1,15 +1,15 @@
 // flowsmith sample: draws images or numbers from a trained flow.
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/csv.h"
 #include "data/npy.h"
 #include "data/png.h"
 #include "data/scatter.h"
 #include "models/flow.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

@@ -3,10 +3,9 @@
 #include <filesystem>
 #include <functional>
 
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "kernels/likelihood.h"
 #include "models/analysis/outliers.h"
+#include "models/interchange/checkpoints.h"
 #include "models/interchange/example_files.h"
 #include "models/runs/evaluation.h"
 #include "tools/dataset_option.h"
@@ -16,6 +15,7 @@
 #include "tools/pictures/outliers_view.h"
 #include "tools/progress.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

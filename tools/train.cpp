@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "tools/tool_list.h"
 #include "data/dataset.h"
 #include "models/runs/training_run.h"
 #include "tools/device_options.h"
@@ -18,6 +17,7 @@
 #include "tools/pictures/report.h"
 #include "tools/progress.h"
 #include "tools/table.h"
+#include "tools/tool_list.h"
 
 namespace flowsmith::core {
 namespace {
@@ -360,7 +360,8 @@ int train(const cxxopts::ParseResult& options) {
 int train_tool(int argc, char** argv) {
   command = "flowsmith train";
   for (int i = 1; i < argc; ++i) command += " " + quoted(argv[i]);
-  cxxopts::Options options("flowsmith train", "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
+  cxxopts::Options options("flowsmith train",
+                           "Trains a normalizing flow on images or numbers by maximum likelihood.\n");
   add_model_options(options);
   // clang-format off
   options.add_options()

@@ -1,13 +1,13 @@
 // flowsmith transform: the layers of a flow as a function on arrays, in either direction, with its log-determinant.
-#include "tools/tool_list.h"
-#include "models/interchange/checkpoints.h"
 #include "data/npy.h"
 #include "models/files/weights.h"
+#include "models/interchange/checkpoints.h"
 #include "tools/device_options.h"
 #include "tools/files.h"
 #include "tools/model_option.h"
 #include "tools/passes.h"
 #include "tools/progress.h"
+#include "tools/tool_list.h"
 #include "tools/weights_option.h"
 
 namespace flowsmith::core {

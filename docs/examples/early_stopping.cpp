@@ -1,4 +1,5 @@
-// Trains a flow on an array of one's own, and stops when it no longer gets better on points that it does not learn from.
+// Trains a flow on an array of one's own, and stops when it no longer gets better on points that it does not learn
+// from.
 #include <flowsmith/trainer.h>
 
 #include <cmath>

@@ -1,5 +1,6 @@
-// A layer that the library does not have, written outside of its tree: z = x where x >= 0 and slope x below. It becomes part
-// of any configuration under the name "leaky", with a key of its own, and is trained, inverted and saved like the others.
+// A layer that the library does not have, written outside of its tree: z = x where x >= 0 and slope x below. It becomes
+// part of any configuration under the name "leaky", with a key of its own, and is trained, inverted and saved like the
+// others.
 //
 //   log |det dz/dx| = log(slope) * (number of elements below 0)
 //

@@ -47,8 +47,8 @@ Function* choose_function(std::type_identity_t<Function>* avx3, std::type_identi
 
 }  // namespace flowsmith::core::cpu
 
-/// The version of `impl` for the instruction set in use. For code in flowsmith::core::cpu, where `impl` is in HWY_NAMESPACE,
-/// behind `#if HWY_ONCE`. Some nanoseconds: for calls that do the work of a row of an image or more.
-#define FLOWSMITH_DISPATCH(impl)                                                                           \
+/// The version of `impl` for the instruction set in use. For code in flowsmith::core::cpu, where `impl` is in
+/// HWY_NAMESPACE, behind `#if HWY_ONCE`. Some nanoseconds: for calls that do the work of a row of an image or more.
+#define FLOWSMITH_DISPATCH(impl)                                                                                 \
   (*::flowsmith::core::cpu::choose_function(HWY_CHOOSE_AVX3(impl), HWY_CHOOSE_AVX2(impl), HWY_CHOOSE_SSE4(impl), \
-                                      &HWY_STATIC_DISPATCH(impl)))
+                                            &HWY_STATIC_DISPATCH(impl)))

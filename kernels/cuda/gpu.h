@@ -80,13 +80,14 @@ namespace flowsmith::core {
 
 /// FLOWSMITH_LAUNCH(kernel, grid, block, shared_bytes, gpu, args...): gpu is the stream tag; a template with commas
 /// goes into parentheses: FLOWSMITH_LAUNCH((norm_kernel<float, 4>), ...). Throws GpuError if the launch is refused.
-#define FLOWSMITH_LAUNCH(kernel, grid, block, shared_bytes, gpu, ...) \
-  ::flowsmith::core::gpu_detail::launch(kernel, #kernel, __FILE__, __LINE__, grid, block, shared_bytes, gpu, __VA_ARGS__)
+#define FLOWSMITH_LAUNCH(kernel, grid, block, shared_bytes, gpu, ...)                                        \
+  ::flowsmith::core::gpu_detail::launch(kernel, #kernel, __FILE__, __LINE__, grid, block, shared_bytes, gpu, \
+                                        __VA_ARGS__)
 
 /// Throws GpuError with the expression and its place unless the call returns cudaSuccess.
-#define FLOWSMITH_CUDA_CHECK(expression)                                              \
-  do {                                                                                \
-    const cudaError_t flowsmith_error = (expression);                                 \
-    if (flowsmith_error != cudaSuccess)                                               \
+#define FLOWSMITH_CUDA_CHECK(expression)                                                    \
+  do {                                                                                      \
+    const cudaError_t flowsmith_error = (expression);                                       \
+    if (flowsmith_error != cudaSuccess)                                                     \
       ::flowsmith::core::throw_gpu_error(flowsmith_error, #expression, __FILE__, __LINE__); \
   } while (false)

@@ -6,8 +6,8 @@
 
 namespace flowsmith::core {
 
-/// Bits that zlib at its highest level takes for the bytes of an image, per byte: how complex it is to a compressor that
-/// knows nothing of a flow (Serra et al. 2020, "Input complexity and out-of-distribution detection").
+/// Bits that zlib at its highest level takes for the bytes of an image, per byte: how complex it is to a compressor
+/// that knows nothing of a flow (Serra et al. 2020, "Input complexity and out-of-distribution detection").
 double complexity(std::span<const std::uint8_t> image);
 
 /// The area under the curve of true against false positives: the probability that a number of `outliers` is larger than

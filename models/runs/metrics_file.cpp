@@ -43,8 +43,7 @@ std::optional<Columns> columns_of(std::string_view header) {
   for (const auto& [suffix, unit] : {std::pair{"_bpd", "bits/dim"}, {"_nats", "nats"}}) {
     const std::string end = suffix;
     const auto step = find("step"), training = find("train" + end), validation = find("val" + end),
-               test = find("test" + end),
-               speed = find(end == "_bpd" ? "images_per_second" : "rows_per_second");
+               test = find("test" + end), speed = find(end == "_bpd" ? "images_per_second" : "rows_per_second");
     if (!step || !training || !validation || !test || !speed) continue;
     return Columns{*step, *training, *validation, *test, *speed, names.size(), unit};
   }

@@ -142,10 +142,10 @@ StepResult TrainingStep::finish() {
   if (!std::isfinite(result.loss)) {
     const auto where = flow_.find_non_finite(batch.examples, batch.noise, path_, true);
     throw NotFinite("the loss of step " + step + " is not finite, first at " + where.value_or("the prior") +
-                ": the weights before it are kept; start again with a smaller learning rate or clip norm");
+                    ": the weights before it are kept; start again with a smaller learning rate or clip norm");
   }
   throw NotFinite("the gradient of step " + step + " is not finite, first at " + locate_non_finite_gradient(batch) +
-              ": the weights before it are kept; start again with a smaller learning rate or clip norm");
+                  ": the weights before it are kept; start again with a smaller learning rate or clip norm");
 }
 
 StepResult TrainingStep::run(AdamOptions options, double clip_norm) {

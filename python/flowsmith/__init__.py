@@ -17,12 +17,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Any, Callable, Iterator, Mapping, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from . import _core
-from ._core import Error
+# Threads that wait for work sleep, as in the program flowsmith: OpenMP reads this once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+from . import _core  # noqa: E402
+from ._core import Error  # noqa: E402
 
 __all__ = ["Error", "Flow", "Step", "Trainer", "configs", "train"]
 __version__ = _core.version().split()[0]
@@ -130,19 +135,25 @@ class Flow:
     It behaves as a distribution: log_prob(x), sample(shape), event_shape.
     """
 
-    def __init__(self, core: _core.Flow) -> None:
+    def __init__(self, core: _core.Flow, context: tuple[str, int, str]) -> None:
         self._core = core
+        self._context = context  # device, threads, precision
 
     @classmethod
     def load(cls, path: Any, *, device: str = "cpu", threads: int = 0, precision: str = "fp32") -> Flow:
         """Reads a weight file. OSError if it is missing, damaged or none of Flowsmith's."""
-        return cls(_core.Flow.load(str(path), device, threads, precision))
+        return cls(_core.Flow.load(str(path), device, threads, precision), (device, threads, precision))
 
     @classmethod
     def from_config(cls, config: Config, *, seed: int = 42, device: str = "cpu", threads: int = 0,
                     precision: str = "fp32") -> Flow:
         """A new flow with random weights, of a named model, a dict or a JSON text."""
-        return cls(_core.Flow.from_config(_config_text(config), seed, device, threads, precision))
+        return cls(_core.Flow.from_config(_config_text(config), seed, device, threads, precision),
+                   (device, threads, precision))
+
+    def __reduce__(self) -> tuple:
+        """Pickled as configuration and weights."""
+        return _unpickled, (self._core.config, self.state_dict(), self._context)
 
     # --- likelihoods ---
 
@@ -282,6 +293,13 @@ class Flow:
         return self._core.summary.rstrip()
 
 
+def _unpickled(config: str, state: dict, context: tuple[str, int, str]) -> Flow:
+    device, threads, precision = context
+    flow = Flow.from_config(config, device=device, threads=threads, precision=precision)
+    flow.load_state_dict(state)
+    return flow
+
+
 class Step(NamedTuple):
     """One step of training."""
 
@@ -320,7 +338,7 @@ class Trainer:
         self._data = _images(array, shape) if images else _rows(array, math.prod(shape))  # stays where it is
         self._core = _core.Trainer(text, self._data, epochs, batch_size, lr, lr_decay, clip_norm, seed, recompute, device,
                                    threads, precision)
-        self._flow = Flow(self._core.flow)
+        self._flow = Flow(self._core.flow, (device, threads, precision))
 
     def step(self) -> Step:
         """One batch. flowsmith.Error, and weights as they were, where loss or gradient is not finite."""

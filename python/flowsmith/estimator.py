@@ -37,7 +37,6 @@ class FlowDensity(DensityMixin, BaseEstimator):
         for _ in trainer:
             pass
         self.flow_: Flow = trainer.flow
-        self.trainer_ = trainer
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

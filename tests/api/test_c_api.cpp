@@ -126,7 +126,8 @@ TEST_CASE("C trains, saves and goes on", "[c]") {
 
   const std::vector<std::uint8_t> pixels = some_images(10);
   flowsmith_trainer* images = nullptr;
-  REQUIRE(flowsmith_train_images(image_config().c_str(), pixels.data(), 10, &options, nullptr, &images) == FLOWSMITH_OK);
+  REQUIRE(flowsmith_train_images(image_config().c_str(), pixels.data(), 10, &options, nullptr, &images) ==
+          FLOWSMITH_OK);
   CHECK(flowsmith_trainer_step(images, nullptr, nullptr) == FLOWSMITH_OK);
   flowsmith_trainer_free(images);
 }

@@ -70,7 +70,8 @@ TEST_CASE("rows of numbers score, come back and are drawn", "[api]") {
   CHECK(nats == below.log_prob({nullptr, index.data(), 11, rows.data()}, {}));
   CHECK(flow.log_prob(rows, {.samples = 5}) == nats);  // there is no noise
   const std::vector<double> again = flow.decode_rows(flow.encode(rows));
-  for (std::size_t i = 0; i < rows.size(); ++i) CHECK(again[i] == Approx(rows[i]).margin(1e-12));  // rounding of doubles
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    CHECK(again[i] == Approx(rows[i]).margin(1e-12));  // rounding of doubles
   CHECK(flow.sample_rows({.count = 3, .seed = 2}) == below.sample_numbers({.count = 3, .seed = 2}));
 }
 

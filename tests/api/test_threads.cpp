@@ -60,8 +60,8 @@ TEST_CASE("flows with settings of their own train in threads of their own", "[th
     std::vector<double> all;
     const Context context{.device = k == 2 ? "reference" : "cpu", .threads = 1};
     const TrainingOptions options{.epochs = 2, .batch_size = 4 + k, .seed = std::uint64_t(k)};
-    Trainer trainer = k == 1 ? Trainer(row_config(), rows, options, context)
-                             : Trainer(image_config(), images, options, context);
+    Trainer trainer =
+        k == 1 ? Trainer(row_config(), rows, options, context) : Trainer(image_config(), images, options, context);
     for (int step = 0; step < 3; ++step) {
       all.push_back(trainer.step().loss);
       const std::vector<double> now = all_of(trainer.flow(), 1);

@@ -5,8 +5,8 @@
 
 Starts `FLOWSMITH explore` on WEIGHTS; draws and moves every slider of a flow of images, or drags the point of a flow
 of the plane; and checks that pictures and numbers follow, that the score of an example is the one that
-`flowsmith score` writes, that the console stays empty and that nothing but the page's own server is asked. Exit code 1 says what is wrong; 77 that
-there is no Chromium or Selenium here.
+`flowsmith score` writes, that the console stays empty and that nothing but the page's own server is asked. Exit code 1
+says what is wrong; 77 that there is no Chromium or Selenium here.
 """
 import argparse
 import csv
@@ -100,16 +100,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("flowsmith")
     parser.add_argument("weights")
-    parser.add_argument("--score", action="store_true", help="hold its score of an example against flowsmith score")
+    parser.add_argument("--score", action="store_true", help="hold its score against that of flowsmith score")
     parser.add_argument("--screenshots", type=pathlib.Path)
     arguments = parser.parse_args()
     require_browser()
     failures, score = Failures(), None
     if arguments.score:
-        table = subprocess.run([arguments.flowsmith, "score", "--weights", arguments.weights, "--limit", "1"], check=True,
-                               capture_output=True, text=True).stdout
+        table = subprocess.run([arguments.flowsmith, "score", "--weights", arguments.weights, "--limit", "1"],
+                               check=True, capture_output=True, text=True).stdout
         score = float(next(csv.DictReader(io.StringIO(table[table.index("index"):])))["bits_per_dim"])
-    server = subprocess.Popen([arguments.flowsmith, "explore", "--weights", arguments.weights], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([arguments.flowsmith, "explore", "--weights", arguments.weights],
+                              stdout=subprocess.PIPE, text=True)
     try:
         address = next(re.search(r"http://\S+", line)[0] for line in server.stdout if "http://" in line)
         for width in WIDTHS:

@@ -69,7 +69,8 @@ TEST_CASE("the health of layers agrees with what is known of them", "[analysis]"
     const auto term = std::find_if(ledger.begin(), ledger.end(), [&](const auto& t) { return t.name == layer.name; });
     REQUIRE(term != ledger.end());
     const double mean = std::accumulate(term->nats.begin(), term->nats.end(), 0.0) / kImages;
-    const auto bound = std::find_if(bounded.begin(), bounded.end(), [&](const auto& b) { return b.name == layer.name; });
+    const auto bound =
+        std::find_if(bounded.begin(), bounded.end(), [&](const auto& b) { return b.name == layer.name; });
     CHECK(layer.share_of_bound.has_value() == (bound != bounded.end()));
     if (bound != bounded.end()) {
       CHECK(*layer.share_of_bound == Approx(bound->mean / bound->largest).epsilon(1e-9));

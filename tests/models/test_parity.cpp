@@ -1,8 +1,8 @@
 // Five training steps of every model against PyTorch, and of the JAX edition against JAX: tests/fixtures/README.md.
 #include <cmath>
 
-#include "models/interchange/parity.h"
 #include "models/files/weights.h"
+#include "models/interchange/parity.h"
 #include "tests/support/error_of.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/tutorial_models.h"

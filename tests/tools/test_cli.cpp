@@ -4,8 +4,8 @@
 #include <sstream>
 
 #include "data/npy.h"
-#include "models/interchange/parity.h"
 #include "models/files/weights.h"
+#include "models/interchange/parity.h"
 #include "models/runs/evaluation.h"
 #include "tests/support/flow_examples.h"
 #include "tests/tools/cli_testing.h"

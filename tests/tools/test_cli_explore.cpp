@@ -181,11 +181,10 @@ TEST_CASE("two pages have two ports, and what cannot be is refused", "[cli]") {
   numbers.initialize(1);
   numbers.save(place.path("three.safetensors"));
   CHECK_THAT(place.refusal_of("explore", {"--weights", "three.safetensors"}), Contains("of neither"));
-  const Outcome outcome =
-      Program({"/usr/bin/env", "PATH=/nonexistent", std::string(FLOWSMITH_TOOL_DIR) + "/flowsmith", "explore", "--weights",
-               "w.safetensors", "--data", "tiny", "--open"},
-              place.dir().path())
-          .wait();
+  const Outcome outcome = Program({"/usr/bin/env", "PATH=/nonexistent", std::string(FLOWSMITH_TOOL_DIR) + "/flowsmith",
+                                   "explore", "--weights", "w.safetensors", "--data", "tiny", "--open"},
+                                  place.dir().path())
+                              .wait();
   CHECK(outcome.code == 2);
   CHECK_THAT(outcome.err, Contains("there is no xdg-open here"));
 }

@@ -401,7 +401,7 @@ TEST_CASE("the program lists its tools, explains them and says what it is", "[cl
   for (const std::string& tool : kAllTools) {
     CHECK_THAT(help, Contains("\n  " + tool + " "));
     CHECK_THAT(output({"--completions"}), Contains(tool + "\t"));
-    CHECK_THAT(output({"--manual"}), Contains("flowsmith\\-" ));
+    CHECK_THAT(output({"--manual"}), Contains("flowsmith\\-"));
   }
   CHECK(output({"help", "sample"}) == place.output_of("sample", {"--help"}));
   CHECK_THAT(output({"--version"}), Catch::StartsWith("flowsmith 1.") && Contains("\ncompiler ") &&

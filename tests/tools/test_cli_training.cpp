@@ -285,8 +285,8 @@ TEST_CASE("Ctrl-C and SIGTERM stop after the step in hand, with a checkpoint", "
   CHECK(outcome.err == "\nstopping after this step; again to stop now\n");
   const std::string step = place.step_of("run");
   CHECK(std::stoi(step) >= 2);
-  CHECK_THAT(outcome.out,
-             Contains("stopped at step " + step + ", checkpoint written") && Contains("flowsmith train --resume --out run"));
+  CHECK_THAT(outcome.out, Contains("stopped at step " + step + ", checkpoint written") &&
+                              Contains("flowsmith train --resume --out run"));
   const std::string next = std::to_string(std::stoi(step) + 1);
   CHECK_THAT(place.train("run", {"--resume", "--max-steps", next}), Contains("done at step " + next));
 }

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/interchange/example_files.h"
 #include "models/flow.h"
+#include "models/interchange/example_files.h"
 #include "tools/pictures/figure.h"
 
 namespace flowsmith::core {

@@ -4,8 +4,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "models/interchange/example_files.h"
 #include "models/flow.h"
+#include "models/interchange/example_files.h"
 #include "tools/pictures/plane_view.h"
 
 namespace flowsmith::core {

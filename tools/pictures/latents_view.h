@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "models/analysis/normality.h"
-#include "models/interchange/example_files.h"
 #include "models/flow.h"
+#include "models/interchange/example_files.h"
 #include "tools/pictures/figure.h"
 
 namespace flowsmith::core {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "engine/version.h"
-#include "tools/manual.h"
+#include "tools/program/manual.h"
 #include "tools/tool_list.h"
 
 namespace flowsmith::core {
@@ -17,7 +17,8 @@ void print_usage() {
   std::puts("Usage: flowsmith TOOL [options]      flowsmith TOOL --help shows the options of a tool\n");
   for (const ToolEntry& tool : kTools) std::printf("  %-11s  %s\n", tool.name, tool.summary);
   std::puts(
-      "\nflowsmith help TOOL is flowsmith TOOL --help. flowsmith --version says what this program is built from, by what "
+      "\nflowsmith help TOOL is flowsmith TOOL --help. flowsmith --version says what this program is built from, by "
+      "what "
       "and for what.");
 }
 
@@ -30,8 +31,8 @@ const ToolEntry* find_tool(std::string_view name) {
   return nullptr;
 }
 
-/// Threads that wait for work are to sleep, but not at once (docs/architecture.md, the end of "Libraries"). OpenMP reads
-/// that from the environment before main() begins, so the program starts itself once more, unless somebody chose.
+/// Threads that wait for work are to sleep, but not at once (docs/architecture.md, the end of "Libraries"). OpenMP
+/// reads that from the environment before main() begins, so the program starts itself once more, unless somebody chose.
 void let_threads_sleep(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   ::setenv("OMP_WAIT_POLICY", "passive", 1);
