@@ -69,6 +69,9 @@ cp "$built/from_c" from_cmake
   ! command -v man >/dev/null || fail "the manual pages are not found"
 
 echo "== as part of another project"
+other=$root/build-other  # here, where a cache of compilations knows the paths
+rm -rf "$other"
+trap 'rm -rf "$work" "$other"' EXIT
 for how in add_subdirectory FetchContent; do
   mkdir "$how"
   {
@@ -85,10 +88,10 @@ for how in add_subdirectory FetchContent; do
     echo 'add_executable(other ${CMAKE_CURRENT_BINARY_DIR}/main.cpp)'
     echo 'target_link_libraries(other PRIVATE flowsmith::flowsmith)'
   } >"$how/CMakeLists.txt"
-  cmake -S "$how" -B "$how/build" -G Ninja -DFLOWSMITH_CUDA=OFF >"$work/log" 2>&1 || { cat "$work/log"; fail "$how: configure"; }
+  cmake -S "$how" -B "$other/$how" -G Ninja -DFLOWSMITH_CUDA=OFF >"$work/log" 2>&1 || { cat "$work/log"; fail "$how: configure"; }
   # Their own code shadows a name, which our warnings would not let pass, and no flag of ours is on their command line.
-  ! grep -A 4 'main.cpp.o:' "$how/build/build.ninja" | grep -qE 'Wshadow|Werror|ffp-contract' || fail "$how: our flags reach others"
+  ! grep -A 4 'main.cpp.o:' "$other/$how/build.ninja" | grep -qE 'Wshadow|Werror|ffp-contract' || fail "$how: our flags reach others"
   echo "$how: configured"
 done
-cmake --build add_subdirectory/build --target other >"$work/log" 2>&1 || { tail -n 20 "$work/log"; fail "add_subdirectory"; }
-"$work"/add_subdirectory/build/other && echo "add_subdirectory: runs"
+cmake --build "$other/add_subdirectory" --target other >"$work/log" 2>&1 || { tail -n 20 "$work/log"; fail "add_subdirectory"; }
+"$other"/add_subdirectory/other && echo "add_subdirectory: runs"

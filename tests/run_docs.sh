@@ -20,6 +20,7 @@ shortened() {
     "./flow bench"*) sed -E 's/ --(batch|repeats) [0-9]+//g; s/$/ --batch 1 --repeats 1/' <<<"$1" ;;
     "./flow explore"*) echo "timeout --signal=INT --preserve-status 5 $1" ;;
     "./flow test") echo "./flow test --list" ;;
+    "./flow install"*) echo "./flow install --prefix $work/prefix" ;;
     *) echo "$1" ;;
   esac
 }
