@@ -1,15 +1,33 @@
-// What a tool says of itself to other programs: a manual page, and its options for the completion of shells. Both come from
-// the options that --help shows.
+// What a tool says of itself to other programs: a manual page, and its options for the completion of shells. Both come
+// from the options that --help shows.
 #pragma once
 
 #include <cxxopts.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/version.h"
 #include "tools/tool_list.h"
 
 namespace flowsmith::core {
+
+/// The options that --help shows: not those that are given without their names.
+inline std::vector<cxxopts::HelpOptionDetails> shown_options(const cxxopts::Options& options) {
+  const std::string help = options.help();
+  std::vector<cxxopts::HelpOptionDetails> shown;
+  for (const cxxopts::HelpOptionDetails& option : options.group_help("").options) {
+    const std::string name = option.l.empty() ? "  -" + option.s + " " : "--" + option.l.front();
+    const std::size_t at = help.find("\n  ", help.find("Usage:"));
+    bool found = false;
+    for (std::size_t i = help.find(name, at); i != std::string::npos && !found; i = help.find(name, i + 1)) {
+      const char next = i + name.size() < help.size() ? help[i + name.size()] : '\n';
+      found = option.l.empty() || next == ' ' || next == '\n';
+    }
+    if (found) shown.push_back(option);
+  }
+  return shown;
+}
 
 /// `text` as roff prints it: minus signs that can be copied, and no line that it takes for a command.
 inline std::string roff_text(std::string_view text) {
@@ -47,7 +65,7 @@ inline std::string manual_page(const std::string& tool, const cxxopts::Options& 
   }
   page += "\n.SH SYNOPSIS\n.B " + roff_text(help.substr(begin, help.find('\n', begin) - begin)) + "\n";
   page += ".SH DESCRIPTION\n" + roff_text(description) + "\n.SH OPTIONS\n";
-  for (const cxxopts::HelpOptionDetails& option : options.group_help("").options) {
+  for (const cxxopts::HelpOptionDetails& option : shown_options(options)) {
     page += ".TP\n\\fB";
     if (!option.s.empty()) page += "\\-" + option.s;
     if (!option.s.empty() && !option.l.empty()) page += ", ";
@@ -59,8 +77,9 @@ inline std::string manual_page(const std::string& tool, const cxxopts::Options& 
     if (shown) page += " (default: " + roff_text(option.default_value) + ")";
     page += "\n";
   }
-  return page + ".SH EXIT STATUS\n0 if all went well, 2 for input that cannot be taken, 1 if a check failed.\n"
-                ".SH SEE ALSO\n.BR flowsmith (1)\n";
+  return page +
+         ".SH EXIT STATUS\n0 if all went well, 2 for input that cannot be taken, 1 if a check failed.\n"
+         ".SH SEE ALSO\n.BR flowsmith (1)\n";
 }
 
 /// The manual page of the program.
@@ -71,14 +90,15 @@ inline std::string manual_page() {
   for (const ToolEntry& tool : kTools) {
     page += ".TP\n\\fBflowsmith\\-" + roff_text(tool.name) + "\\fR(1)\n" + roff_text(tool.summary) + "\n";
   }
-  return page + ".SH EXAMPLE\n.nf\nflowsmith sample\n.fi\n.PP\ndraws images from the weights that come along into "
-                "samples.png.\n";
+  return page +
+         ".SH EXAMPLE\n.nf\nflowsmith sample\n.fi\n.PP\ndraws images from the weights that come along into "
+         "samples.png.\n";
 }
 
 /// One line for each option: its name, and behind a tab what it is.
 inline std::string completion_lines(const cxxopts::Options& options) {
   std::string lines;
-  for (const cxxopts::HelpOptionDetails& option : options.group_help("").options) {
+  for (const cxxopts::HelpOptionDetails& option : shown_options(options)) {
     const std::string name = option.l.empty() ? "-" + option.s : "--" + option.l.front();
     lines += name + "\t" + option.desc.substr(0, option.desc.find('\n')) + "\n";
   }
