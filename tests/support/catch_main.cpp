@@ -3,5 +3,8 @@
 
 #ifdef FLOWSMITH_SANITIZE
 // Tests ask for more memory than there is, to see how the refusal looks: the allocator has to refuse, not abort.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+// AddressSanitizer, a library, finds this by its name.
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
+  return "allocator_may_return_null=1";
+}
 #endif
